@@ -1,0 +1,1 @@
+"""What every room agrees upon: events, topics, errors, settings, store and schema, telemetry, alerts' life."""

@@ -1,0 +1,119 @@
+"""Kafka clients with the settings that lose nothing (pitfalls 12 to 19).
+
+Used by `ingest.bridge` (producer), `processors.pipeline` (consumer and producer).  Offsets
+are never committed to Kafka: they live in PostgreSQL beside the results.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from vigil.errors import Unavailable
+from vigil.topics import KAFKA_TOPICS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from vigil.settings import KafkaSettings
+
+STOP_S: Final = 5.0
+"""Longest wait for a client to stop; without brokers it would hang (aiokafka #659)."""
+PARTITIONS: Final = 6
+"""Of each topic when we create it; a city sets its own."""
+
+
+@asynccontextmanager
+async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIOKafkaProducer]:
+    """Open a producer that counts a message as sent when every in-sync replica has it."""
+    client = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=settings.kafka_idempotent,
+        compression_type="lz4",
+        max_request_size=1024 * 1024,
+        request_timeout_ms=10_000,
+    )
+    try:
+        await client.start()
+    except KafkaError as error:
+        await _stop(client)
+        raise Unavailable("Kafka", error) from None
+    try:
+        yield client
+    finally:
+        await _stop(client)
+
+
+@asynccontextmanager
+async def consumer(
+    settings: KafkaSettings,
+    client_id: str,
+    group: str | None = None,
+    *,
+    from_end: bool = False,
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Open a consumer that commits nothing by itself.
+
+    Args:
+        settings: Where Kafka is.
+        client_id: Name in the broker's logs.
+        group: Consumer group, or None to assign partitions by hand.
+        from_end: For receipts alone: what was missed is sent again anyway.
+    """
+    client = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        client_id=client_id,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="latest" if from_end else "earliest",
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=2_000,
+        max_poll_interval_ms=300_000,
+        fetch_max_wait_ms=100,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+    )
+    try:
+        await client.start()
+    except KafkaError as error:
+        await _stop(client)
+        raise Unavailable("Kafka", error) from None
+    try:
+        yield client
+    finally:
+        await _stop(client)
+
+
+async def _stop(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    try:
+        await asyncio.wait_for(client.stop(), STOP_S)
+    except (TimeoutError, KafkaError):
+        return
+
+
+async def create_topics(settings: KafkaSettings, partitions: int = PARTITIONS, replicas: int = 1) -> None:
+    """Create the platform's topics where they are missing.
+
+    Raises:
+        Unavailable: Kafka does not answer.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    try:
+        await admin.start()
+        existing = set(await admin.list_topics())
+        missing = [NewTopic(t, partitions, replicas) for t in KAFKA_TOPICS if t not in existing]
+        if missing:
+            await admin.create_topics(missing)
+    except TopicAlreadyExistsError:
+        return
+    except KafkaError as error:
+        raise Unavailable("Kafka", error) from None
+    finally:
+        await admin.close()

@@ -1,0 +1,111 @@
+"""Settings of each process, read from the environment (prefix `VIGIL_`) by `__main__`.
+
+One class per process; what several processes share stands in a class of its own.  A bad
+value ends the process with one line that names the variable.  Secrets are never printed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from vigil.errors import Misconfigured
+
+PREFIX = "VIGIL_"
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+S = TypeVar("S", bound=BaseSettings)
+
+
+class ProcessSettings(BaseSettings):
+    """What every process has: its log, and the small server for ops (metrics, health)."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    ops_host: str = "127.0.0.1"
+    ops_port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+
+class MqttSettings(BaseSettings):
+    mqtt_host: str = "127.0.0.1"
+    mqtt_port: Port = 1883
+    mqtt_protocol: Literal[4, 5] = 4
+    mqtt_username: str | None = None
+    mqtt_password: SecretStr | None = None
+    mqtt_ca: Path | None = None
+    mqtt_cert: Path | None = None
+    mqtt_key: Path | None = None
+
+
+class KafkaSettings(BaseSettings):
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_idempotent: bool = True
+    kafka_incarnation: str = ""
+
+
+class DatabaseSettings(BaseSettings):
+    database_dsn: SecretStr = SecretStr("postgresql://127.0.0.1/vigil")
+
+
+class EdgeSettings(ProcessSettings, MqttSettings):
+    """`python -m edge`: one node."""
+
+    edge_config: Path
+    edge_spool: Path
+
+
+class IngestSettings(ProcessSettings, MqttSettings, KafkaSettings, DatabaseSettings):
+    """`python -m ingest`: one member of the group that carries MQTT to Kafka."""
+
+    ingest_member: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "1"
+    ingest_window: Annotated[int, Field(ge=1, le=65535)] = 1000
+
+
+class ProcessorSettings(ProcessSettings, KafkaSettings, DatabaseSettings):
+    """`python -m processors`: one member of the group that decides."""
+
+    processor_group: str = "processors"
+    batch_events: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    stall_s: Seconds = 30.0
+
+
+class ApiSettings(ProcessSettings, DatabaseSettings):
+    """`python -m api`: the duty console and the API."""
+
+    api_host: str = "127.0.0.1"
+    api_port: Port = 8000
+    api_secret: SecretStr | None = None
+
+
+class FallbackSettings(ProcessSettings, MqttSettings):
+    """`python -m fallback`: the watchdog; no Kafka and no database."""
+
+    fallback_state: Path
+    fallback_api: str = "http://127.0.0.1:8000"
+    fallback_token: SecretStr | None = None
+    fallback_host: str = "127.0.0.1"
+    fallback_port: Port = 8090
+
+
+class StoreSettings(ProcessSettings, DatabaseSettings):
+    """`python -m vigil.store`: migrations and the database's care."""
+
+
+def load(cls: type[S]) -> S:
+    """Read a process's settings.
+
+    Raises:
+        Misconfigured: Names the first variable that is missing or wrong.
+    """
+    try:
+        return cls()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        why = "is missing" if first["type"] == "missing" else f"{first['msg']} (is {first['input']!r})"
+        raise Misconfigured(variable, why) from None
