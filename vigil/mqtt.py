@@ -75,7 +75,7 @@ def connect(
 ) -> None:
     """Start connecting; the network thread (`loop_start`) goes on trying for ever."""
     if made.protocol == MQTTProtocolVersion.MQTTv5:
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         properties.SessionExpiryInterval = 0 if clean else SESSION_S
         properties.ReceiveMaximum = window
         made.connect_async(

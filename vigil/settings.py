@@ -32,6 +32,8 @@ class ProcessSettings(BaseSettings):
 
 
 class MqttSettings(BaseSettings):
+    """Where the MQTT broker is, and who we are there."""
+
     mqtt_host: str = "127.0.0.1"
     mqtt_port: Port = 1883
     mqtt_protocol: Literal[4, 5] = 4
@@ -43,12 +45,16 @@ class MqttSettings(BaseSettings):
 
 
 class KafkaSettings(BaseSettings):
+    """Where Kafka is; the embedded one is told apart by its start (`incarnation`)."""
+
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_idempotent: bool = True
     kafka_incarnation: str = ""
 
 
 class DatabaseSettings(BaseSettings):
+    """Where PostgreSQL is."""
+
     database_dsn: SecretStr = SecretStr("postgresql://127.0.0.1/vigil")
 
 

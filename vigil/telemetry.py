@@ -90,7 +90,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 def _app(checks: Mapping[str, Check]) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
-    metrics = make_wsgi_app(REGISTRY)
+    metrics: Callable[[dict[str, Any], Any], Iterable[bytes]] = make_wsgi_app(REGISTRY)
 
     def app(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]

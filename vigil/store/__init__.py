@@ -1,0 +1,1 @@
+"""PostgreSQL, and nobody else speaks to it: pools, migrations, intake, registry, alerts."""

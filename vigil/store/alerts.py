@@ -1,0 +1,247 @@
+"""Alerts as rows: raised by processors, moved on by people and by the escalator.
+
+`vigil.alerts` decides, this module records: the row of the alert and an append-only row of
+the transition, in the caller's transaction.  Who comes second is told who was first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from psycopg.rows import class_row
+from psycopg.sql import SQL, Identifier
+from psycopg.types.json import Jsonb
+
+from vigil import alerts
+from vigil.alerts import Action, Priority, State, Step
+from vigil.errors import Conflict, NotFound
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from vigil.store.pool import Connection
+
+CHANNEL: Final = "vigil_alert"
+"""PostgreSQL notifies here, with the number of the change, when an alert has changed."""
+_CHANGE_LOCK: Final = 0x414C5254
+
+
+@dataclass(frozen=True, slots=True)
+class NewAlert:
+    """What a detection asks to be raised.
+
+    Attributes:
+        id: Derived from the detection, so that a replay raises nothing anew.
+        subject: Whom it is about: `resident:...`, `zone:...`, `canary:...`, `platform:...`.
+        kind: `fall`, `sos`, `smoke`, ...
+        summary: `{"en": ..., "zh": ...}`: one sentence each, without names.
+    """
+
+    id: UUID
+    subject: str
+    kind: str
+    priority: Priority
+    estate: str
+    zone: str | None
+    resident: str | None
+    event_time: datetime
+    summary: dict[str, str]
+    synthetic: str | None
+    detection: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert as it stands."""
+
+    id: UUID
+    subject: str
+    kind: str
+    priority: str
+    state: str
+    version: int
+    estate: str
+    zone: str | None
+    resident: str | None
+    holder: str | None
+    outcome: str | None
+    silenced_until: datetime | None
+    event_time: datetime
+    raised_at: datetime
+    changed_at: datetime
+    reopened: int
+    evidence: int
+    summary: dict[str, str]
+    synthetic: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A transition in the live stream's order, with the alert as it stands now."""
+
+    change: int
+    alert: Alert
+
+
+_COLUMNS: Final = SQL(", ").join(Identifier("a", name) for name in Alert.__dataclass_fields__)
+_GET: Final = SQL("SELECT {} FROM alert a WHERE id = %s").format(_COLUMNS)
+_GET_LOCKED: Final = _GET + SQL(" FOR UPDATE")
+_OPEN: Final = SQL("""
+    SELECT {} FROM alert a WHERE state NOT IN ('resolved', 'reviewed')
+    ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'trouble'], priority), raised_at
+    LIMIT %s
+""").format(_COLUMNS)
+_AFTER: Final = SQL("""
+    SELECT t.change, {} FROM alert_transition t JOIN alert a ON a.id = t.alert
+    WHERE t.change > %s ORDER BY t.change LIMIT %s
+""").format(_COLUMNS)
+
+
+async def raise_alert(connection: Connection, new: NewAlert, now: datetime) -> UUID:
+    """Raise an alert, or join its detection to the one that is open for the same subject and kind.
+
+    Returns:
+        The id of the alert that now carries the detection.
+    """
+    cursor = await connection.execute(_RAISE, _parameters(new, now))
+    ((alert, raised),) = await cursor.fetchall()
+    await connection.execute(
+        "INSERT INTO alert_evidence (alert, detection) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        [alert, new.detection],
+    )
+    if raised:
+        await _record(connection, _Recorded(alert, 1, None, State.RAISED, "raise", "system:processors"), now)
+    return alert  # type: ignore[no-any-return]  # the driver's rows are untyped
+
+
+_RAISE: Final = """
+    INSERT INTO alert AS a (id, subject, kind, priority, state, version, estate, zone, resident,
+                            event_time, raised_at, changed_at, summary, synthetic)
+    VALUES (%(id)s, %(subject)s, %(kind)s, %(priority)s, 'raised', 1, %(estate)s, %(zone)s, %(resident)s,
+            %(event_time)s, %(now)s, %(now)s, %(summary)s, %(synthetic)s)
+    ON CONFLICT (subject, kind) WHERE state NOT IN ('resolved', 'reviewed')
+    DO UPDATE SET evidence = a.evidence + 1
+    RETURNING id, xmax = 0
+"""  # xmax is 0 only where the row was inserted
+
+
+def _parameters(new: NewAlert, now: datetime) -> dict[str, object]:
+    columns: dict[str, object] = {name: getattr(new, name) for name in NewAlert.__dataclass_fields__}
+    return columns | {"summary": Jsonb(new.summary), "now": now}
+
+
+async def apply(connection: Connection, alert: UUID, version: int, step: Step, now: datetime) -> Alert:
+    """Take an alert one step on, if it is still at `version`.
+
+    Args:
+        connection: Inside a transaction.
+        alert: Which one.
+        version: The version that the actor saw and decided on.
+        step: What is to be done, by whom, why.
+        now: Present time.
+
+    Returns:
+        The alert after the step.
+
+    Raises:
+        NotFound: No such alert.
+        Conflict: Somebody else was first; names who has it.
+        Rejected: The step is not allowed, or lacks something.
+    """
+    before = await get(connection, alert, lock=True)
+    if before.version != version:
+        raise Conflict(f"alert {alert}", before.holder)
+    whole_estate = before.subject.startswith("estate:")
+    target = alerts.decide(
+        State(before.state), Priority(before.priority), step, now, whole_estate=whole_estate
+    )
+    await connection.execute(
+        """
+        UPDATE alert SET state = %s, version = version + 1, changed_at = %s, holder = %s, outcome = %s,
+                         silenced_until = %s, reopened = reopened + %s
+        WHERE id = %s
+        """,
+        [
+            target,
+            now,
+            _holder(before.holder, step),
+            step.outcome or before.outcome,
+            step.until,
+            int(step.action is Action.REOPEN),
+            alert,
+        ],
+    )
+    recorded = _Recorded(alert, version + 1, before.state, target, step.action, step.actor, step.reason)
+    await _record(connection, recorded, now)
+    return await get(connection, alert)
+
+
+def _holder(before: str | None, step: Step) -> str | None:
+    """Return who has the alert after a step: who takes it has it, re-opening frees it."""
+    if step.action in (Action.ACKNOWLEDGE, Action.ATTEND, Action.HAND_TO_FALLBACK, Action.RESOLVE):
+        return step.actor
+    return None if step.action is Action.REOPEN else before
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """A transition that took place."""
+
+    alert: UUID
+    version: int
+    from_state: str | None
+    to_state: str
+    action: str
+    actor: str
+    reason: str = ""
+
+
+async def _record(connection: Connection, done: _Recorded, now: datetime) -> None:
+    """Append a transition, in the order of the live stream, and tell who listens."""
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_CHANGE_LOCK])
+    await connection.execute(
+        """
+        WITH numbered AS (SELECT nextval('alert_change') AS change),
+             appended AS (
+                 INSERT INTO alert_transition (alert, version, change, from_state, to_state, action, actor, reason, at)
+                 SELECT %s, %s, change, %s, %s, %s, %s, %s, %s FROM numbered)
+        SELECT pg_notify(%s, change::text) FROM numbered
+        """,
+        [*(getattr(done, name) for name in _Recorded.__dataclass_fields__), now, CHANNEL],
+    )
+
+
+async def get(connection: Connection, alert: UUID, *, lock: bool = False) -> Alert:
+    """Return an alert.
+
+    Raises:
+        NotFound: There is none with this id.
+    """
+    async with connection.cursor(row_factory=class_row(Alert)) as cursor:
+        await cursor.execute(_GET_LOCKED if lock else _GET, [alert])
+        found = await cursor.fetchone()
+    if found is None:
+        raise NotFound("alert", str(alert))
+    return found
+
+
+async def open_alerts(connection: Connection, limit: int = 500) -> list[Alert]:
+    """Return the open alerts, the most urgent and then the oldest first."""
+    async with connection.cursor(row_factory=class_row(Alert)) as cursor:
+        await cursor.execute(_OPEN, [limit])
+        return await cursor.fetchall()
+
+
+async def changes_after(connection: Connection, change: int, limit: int = 500) -> list[Change]:
+    """Return what changed after a change number, in order; each with the alert as it is now."""
+    cursor = await connection.execute(_AFTER, [change, limit])
+    return [Change(row[0], Alert(*row[1:])) for row in await cursor.fetchall()]
+
+
+async def last_change(connection: Connection) -> int:
+    """Return the number of the latest change, 0 where there is none."""
+    cursor = await connection.execute("SELECT coalesce(max(change), 0) FROM alert_transition")
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
