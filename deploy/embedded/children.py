@@ -1,0 +1,147 @@
+"""Child processes that write to a log file and never outlive their owner.
+
+Used by `deploy.embedded.servers` for the servers and by `deploy.embedded.supervisor` for
+Vigil's own processes.  Each child leads a session of its own, so that Ctrl-C in the terminal
+reaches the owner alone, which then ends its children in order.  `deploy.embedded.guard` ends
+them if the owner cannot.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deploy.embedded.guard import kill_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+LOG_BYTES: Final = 10 * 1024 * 1024
+"""A log longer than this is put aside (one generation) when its process starts again."""
+TAIL_LINES: Final = 5
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Guard:
+    """Our end of the pipe to the process that cleans up behind us."""
+
+    def __init__(self) -> None:
+        self._alive: set[int] = set()
+        self._process = self._start()
+
+    def watch(self, pid: int) -> None:
+        """End this process when we end."""
+        self._alive.add(pid)
+        self._tell(f"+{pid}\n")
+
+    def forget(self, pid: int) -> None:
+        """This process has ended, and its number may be given to another."""
+        self._alive.discard(pid)
+        self._tell(f"-{pid}\n")
+
+    def _tell(self, line: str) -> None:
+        if self._process.poll() is not None:  # somebody killed it: a new one learns the whole list
+            self._process = self._start()
+            line = "".join(f"+{pid}\n" for pid in sorted(self._alive))
+        pipe = self._process.stdin
+        if pipe is not None:
+            pipe.write(line.encode())
+            pipe.flush()
+
+    @staticmethod
+    def _start() -> subprocess.Popen[bytes]:
+        script = Path(__file__).with_name("guard.py")
+        return subprocess.Popen(
+            [sys.executable, "-I", str(script)], stdin=subprocess.PIPE, start_new_session=True
+        )
+
+
+@functools.cache
+def _guard() -> Guard:
+    """One per process, as the children's numbers are; a process without children has none."""
+    return Guard()
+
+
+class Child:
+    """One running process.
+
+    Attributes:
+        log: Where its output goes.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
+        """Start it.
+
+        Args:
+            argv: Program and arguments.
+            log: File its output is added to.
+            env: Variables added to our own environment.
+            cwd: Where it runs.
+
+        Raises:
+            OSError: The program or the log file cannot be opened.
+        """
+        self.log = log
+        rotate(log)
+        with log.open("ab") as output:
+            self._log_start = output.tell()
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        _guard().watch(self.pid)
+        self._watched = True
+
+    def exit_status(self) -> int | None:
+        """How it ended (negative: the signal), or None while it runs."""
+        status = self._process.poll()
+        if status is not None and self._watched:
+            self._watched = False
+            _guard().forget(self.pid)
+        return status
+
+    def stop(self, limit_s: float, how: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to end, and kill it and its descendants after the time limit."""
+        if self.exit_status() is None:
+            self._process.send_signal(how)
+            try:
+                self._process.wait(limit_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.exit_status()
+
+    def kill(self) -> None:
+        """SIGKILL it and its descendants."""
+        if self.exit_status() is None:
+            kill_tree(self.pid)
+            self._process.wait()
+        self.exit_status()
+
+    def tail(self) -> str:
+        """Give the last lines it wrote since it was started, on one line."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            text = log.read()[-4096:].decode(errors="replace")
+        lines = [line.strip() for line in _COLOUR.sub("", text).splitlines() if line.strip()]
+        return " | ".join(lines[-TAIL_LINES:])
+
+
+def rotate(log: Path) -> None:
+    """Put a long log aside, so that the folder does not grow for ever."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_suffix(log.suffix + ".1"))
