@@ -79,6 +79,57 @@ CREATE TABLE consent (
     PRIMARY KEY (resident, purpose, since)
 );
 
+-- Which devices the registry has changed for, so that a cache re-reads those alone.  The lock
+-- makes numbers visible in their order.
+CREATE TABLE registry_change (
+    version     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    device      text,
+    node        text
+);
+
+CREATE FUNCTION registry_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    changed record := coalesce(NEW, OLD);
+BEGIN
+    PERFORM pg_advisory_xact_lock(1380272713);
+    CASE TG_TABLE_NAME
+    WHEN 'node' THEN
+        INSERT INTO registry_change (node) VALUES (changed.id);
+        INSERT INTO registry_change (device) SELECT id FROM device WHERE node = changed.id;
+    WHEN 'device' THEN
+        INSERT INTO registry_change (device) VALUES (changed.id);
+    WHEN 'assignment' THEN
+        INSERT INTO registry_change (device) VALUES (changed.device);
+    WHEN 'resident' THEN
+        INSERT INTO registry_change (device) SELECT DISTINCT device FROM assignment WHERE resident = changed.id;
+    WHEN 'consent' THEN
+        INSERT INTO registry_change (device) SELECT DISTINCT device FROM assignment WHERE resident = changed.resident;
+    WHEN 'zone' THEN
+        INSERT INTO registry_change (device) SELECT id FROM device WHERE zone = changed.id;
+    END CASE;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE OF estate, synthetic, zone, retired_at
+    ON node FOR EACH ROW EXECUTE FUNCTION registry_changed();
+CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE OF node, zone, kind, placement, retired_at
+    ON device FOR EACH ROW EXECUTE FUNCTION registry_changed();
+CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE
+    ON assignment FOR EACH ROW EXECUTE FUNCTION registry_changed();
+CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE OF flagged, profile
+    ON resident FOR EACH ROW EXECUTE FUNCTION registry_changed();
+CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE
+    ON consent FOR EACH ROW EXECUTE FUNCTION registry_changed();
+CREATE TRIGGER registry_changed AFTER UPDATE OF public, legal_basis
+    ON zone FOR EACH ROW EXECUTE FUNCTION registry_changed();
+
+-- A sign of life with progress from every process that reaches the database.
+CREATE TABLE heartbeat (
+    process     text PRIMARY KEY,
+    at          timestamptz NOT NULL,
+    progress    jsonb NOT NULL
+);
+
 CREATE TABLE account (
     id          text PRIMARY KEY,
     name        text NOT NULL,
@@ -166,20 +217,22 @@ CREATE TABLE watermark (
     node        text NOT NULL,
     boot        text NOT NULL,
     lane        text NOT NULL,
-    accounted   int8multirange NOT NULL,
+    accounted   int8multirange NOT NULL DEFAULT '{[0,1)}',
+    given       bigint NOT NULL DEFAULT 0,
     changed_at  timestamptz NOT NULL,
     PRIMARY KEY (node, boot, lane)
 );
+COMMENT ON COLUMN watermark.given IS 'The last seq that the node says it has given out (births)';
 
 CREATE FUNCTION stored(accounted int8multirange) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (SELECT upper(r) - 1 FROM unnest(accounted) AS r LIMIT 1);
 
--- Sequence numbers that are missing below one that has arrived.
+-- Sequence numbers that are missing below one that has arrived, or that a birth has named.
 CREATE VIEW gap AS
 SELECT w.node, w.boot, w.lane, lower(hole) AS first, upper(hole) - 1 AS last, w.changed_at
 FROM watermark w,
-     unnest(int8multirange(range_merge(w.accounted)) - w.accounted) AS hole;
+     unnest(int8multirange(int8range(0, greatest(upper(range_merge(w.accounted)), w.given + 1))) - w.accounted) AS hole;
 
 -- How far each partition of the log has been taken in, in the same transaction as the results.
 CREATE TABLE checkpoint (
@@ -252,6 +305,9 @@ CREATE TABLE alert (
 );
 -- At most one open alert per subject and kind, whoever races.
 CREATE UNIQUE INDEX alert_open ON alert (subject, kind) WHERE state NOT IN ('resolved', 'reviewed');
+CREATE INDEX device_node ON device (node);
+CREATE INDEX device_zone ON device (zone);
+CREATE INDEX assignment_resident ON assignment (resident);
 CREATE INDEX alert_board ON alert (estate, raised_at) WHERE state NOT IN ('resolved', 'reviewed');
 
 -- Append-only; (alert, version) is the compare-and-swap.  `change` orders the live stream:

@@ -1,0 +1,320 @@
+"""Take a batch of the log into the database: what `processors.pipeline` does in one transaction.
+
+Every function here runs inside the caller's transaction.  Together they hold the promise:
+an event is stored once, its sequence number is accounted for, and the place in the log moves
+on, all or nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg.sql import SQL, Identifier
+from psycopg.types.json import Jsonb
+
+from vigil.errors import Fenced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date, datetime
+    from uuid import UUID
+
+    from psycopg.sql import Composed
+
+    from vigil.store.pool import Connection
+
+EARLIEST: Final = -1
+"""Offset of a partition that has to be read from its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write for a partition, until somebody with a higher epoch takes it."""
+
+    epoch: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event as it is stored; `data` is its JSON."""
+
+    time: datetime
+    id: UUID
+    node: str
+    device: str
+    type: str
+    boot: str
+    lane: str
+    seq: int
+    received_at: datetime
+    clock: str
+    synthetic: str | None
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A message that will never be accepted; node, boot, lane and seq where they could be read."""
+
+    id: UUID
+    reason: str
+    detail: str
+    origin: str
+    payload: bytes
+    node: str | None
+    boot: str | None
+    lane: str | None
+    seq: int | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """An event without consent: counted, its content dropped."""
+
+    id: UUID
+    node: str
+    boot: str
+    lane: str
+    seq: int
+    purpose: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class ShedRange:
+    """Sequence numbers that an edge has given up, both ends included."""
+
+    id: UUID
+    node: str
+    boot: str
+    lane: str
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Every seq up to and including `stored` is accounted for."""
+
+    node: str
+    boot: str
+    lane: str
+    stored: int
+
+
+Key = tuple[str, str, str]
+"""(node, boot, lane)."""
+
+
+async def claim(connection: Connection, topic: str, partition: int, incarnation: str) -> Claim:
+    """Take over a partition: whoever wrote for it before is fenced off from now on.
+
+    A log of another incarnation has nothing to do with the offsets noted so far, so it is
+    read from its beginning; what was stored already changes nothing.
+    """
+    cursor = await connection.execute(
+        """
+        INSERT INTO checkpoint AS c (topic, partition, incarnation, next_offset, epoch)
+        VALUES (%(topic)s, %(partition)s, %(incarnation)s, %(earliest)s, 1)
+        ON CONFLICT (topic, partition) DO UPDATE SET
+            epoch = c.epoch + 1,
+            next_offset = CASE WHEN c.incarnation = excluded.incarnation THEN c.next_offset ELSE %(earliest)s END,
+            incarnation = excluded.incarnation
+        RETURNING epoch, next_offset
+        """,
+        {"topic": topic, "partition": partition, "incarnation": incarnation, "earliest": EARLIEST},
+    )
+    ((epoch, next_offset),) = await cursor.fetchall()
+    return Claim(epoch, next_offset)
+
+
+async def advance(connection: Connection, topic: str, partition: int, epoch: int, next_offset: int) -> None:
+    """Move a partition's place in the log on, in the transaction of what was read.
+
+    Raises:
+        Fenced: Another writer has claimed the partition since.
+    """
+    cursor = await connection.execute(
+        "UPDATE checkpoint SET next_offset = %s WHERE topic = %s AND partition = %s AND epoch = %s",
+        [next_offset, topic, partition, epoch],
+    )
+    if cursor.rowcount != 1:
+        raise Fenced(topic, partition, epoch)
+
+
+_EVENT_COLUMNS: Final = tuple(EventRow.__dataclass_fields__)
+_EVENT_TYPES: Final = (
+    *("timestamptz", "uuid", "text", "text", "text", "text", "text"),
+    *("int8", "timestamptz", "text", "text", "jsonb"),
+)
+_COPY_FROM: Final = 128
+"""From this many rows a COPY through a staging table is quicker than one INSERT of arrays
+(measured on PostgreSQL 18: 0.9 against 1.3 ms at 10 rows, 25 against 21 ms at 2,000)."""
+
+
+async def insert_events(connection: Connection, table: str, rows: Sequence[EventRow]) -> set[UUID]:
+    """Store events that are not there yet.
+
+    Args:
+        connection: Inside a transaction.
+        table: `event`, `telemetry` or `health`.
+        rows: May hold duplicates of what is stored, and of each other.
+
+    Returns:
+        Ids of those that are new.
+    """
+    if not rows:
+        return set()
+    insert = _insert_copied if len(rows) >= _COPY_FROM else _insert_arrays
+    return await insert(connection, table, rows)
+
+
+def _raw(data: bytes) -> bytes:
+    """Pass on JSON that is encoded already."""
+    return data
+
+
+def _values(row: EventRow) -> tuple[Any, ...]:
+    values = [getattr(row, name) for name in _EVENT_COLUMNS]
+    values[-1] = Jsonb(row.data, _raw)
+    return tuple(values)
+
+
+async def _insert_copied(connection: Connection, table: str, rows: Sequence[EventRow]) -> set[UUID]:
+    await connection.execute("SET LOCAL client_min_messages = warning")
+    await connection.execute("CREATE TEMP TABLE IF NOT EXISTS staged (LIKE event) ON COMMIT DELETE ROWS")
+    async with connection.cursor() as cursor:
+        async with cursor.copy("COPY staged FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(_EVENT_TYPES)
+            for row in rows:
+                await copy.write_row(_values(row))
+        await cursor.execute(_FROM_STAGED[table], binary=True)
+        new = {id_ for (id_,) in await cursor.fetchall()}
+        await cursor.execute("TRUNCATE staged")
+    return new
+
+
+async def _insert_arrays(connection: Connection, table: str, rows: Sequence[EventRow]) -> set[UUID]:
+    columns = [[getattr(row, name) for row in rows] for name in _EVENT_COLUMNS[:-1]]
+    columns.append([row.data.decode() for row in rows])
+    cursor = await connection.execute(_FROM_ARRAYS[table], columns, binary=True)
+    return {id_ for (id_,) in await cursor.fetchall()}
+
+
+def _from_arrays(table: str) -> Composed:
+    names = SQL(", ").join(map(Identifier, _EVENT_COLUMNS))
+    chosen = SQL(", ").join([*map(Identifier, _EVENT_COLUMNS[:-1]), SQL("data::jsonb")])
+    arrays = SQL(", ").join(SQL("%b::" + ("text" if t == "jsonb" else t) + "[]") for t in _EVENT_TYPES)
+    return SQL(
+        "INSERT INTO {} ({}) SELECT {} FROM unnest({}) AS t({}) ON CONFLICT DO NOTHING RETURNING id",
+    ).format(Identifier(table), names, chosen, arrays, names)
+
+
+def _from_staged(table: str) -> Composed:
+    query = SQL("INSERT INTO {} SELECT * FROM staged ON CONFLICT DO NOTHING RETURNING id")
+    return query.format(Identifier(table))
+
+
+_TABLES: Final = ("event", "telemetry", "health")
+_FROM_ARRAYS: Final = {table: _from_arrays(table) for table in _TABLES}
+_FROM_STAGED: Final = {table: _from_staged(table) for table in _TABLES}
+
+
+async def insert_implausible(connection: Connection, rows: Sequence[EventRow]) -> set[UUID]:
+    """Store events whose time cannot be, by id; returns the ids of the new ones."""
+    new: set[UUID] = set()
+    for row in rows:
+        cursor = await connection.execute(_IMPLAUSIBLE, _values(row))
+        new.update(id_ for (id_,) in await cursor.fetchall())
+    return new
+
+
+_IMPLAUSIBLE: Final = """
+    INSERT INTO implausible (claimed, id, node, device, type, boot, lane, seq, received_at, clock, synthetic, data)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id
+"""
+
+
+async def insert_dead(connection: Connection, rows: Sequence[Dead]) -> set[UUID]:
+    """Store dead letters; returns the ids of the new ones."""
+    return await _insert_few(connection, "dead_letter", rows)
+
+
+async def insert_withheld(connection: Connection, rows: Sequence[Withheld]) -> set[UUID]:
+    """Store that events were withheld; returns the ids of the new ones."""
+    return await _insert_few(connection, "withheld", rows)
+
+
+async def insert_shed(connection: Connection, rows: Sequence[ShedRange]) -> set[UUID]:
+    """Store what edges have given up; returns the ids of the new ones."""
+    return await _insert_few(connection, "shed", rows)
+
+
+async def _insert_few(
+    connection: Connection, table: str, rows: Sequence[Dead | Withheld | ShedRange]
+) -> set[UUID]:
+    new: set[UUID] = set()
+    for row in rows:
+        names = tuple(row.__dataclass_fields__)
+        query = SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING RETURNING id").format(
+            Identifier(table),
+            SQL(", ").join(map(Identifier, names)),
+            SQL(", ").join([SQL("%s")] * len(names)),
+        )
+        cursor = await connection.execute(query, [getattr(row, name) for name in names])
+        new.update(id_ for (id_,) in await cursor.fetchall())
+    return new
+
+
+async def account(
+    connection: Connection,
+    ranges: Mapping[Key, Iterable[tuple[int, int]]],
+    now: datetime,
+) -> list[Watermark]:
+    """Note sequence numbers as accounted for, and return the watermarks that result.
+
+    Args:
+        connection: Inside the transaction that stores what is accounted for.
+        ranges: For each (node, boot, lane) the first and last seq, both included.  What was
+            accounted for before changes nothing, and is answered like a first arrival.
+        now: Present time.
+
+    Returns:
+        One watermark for each key.
+    """
+    if not ranges:
+        return []
+    keys = sorted(ranges)  # everybody locks in the same order
+    cursor = await connection.execute(
+        """
+        INSERT INTO watermark AS w (node, boot, lane, accounted, changed_at)
+        SELECT node, boot, lane, '{[0,1)}'::int8multirange + accounted::int8multirange, %b
+        FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[]) AS t(node, boot, lane, accounted)
+        ON CONFLICT (node, boot, lane) DO UPDATE
+        SET accounted = w.accounted + excluded.accounted, changed_at = excluded.changed_at
+        RETURNING node, boot, lane, stored(accounted)
+        """,
+        [now, *([key[i] for key in keys] for i in range(3)), [_multirange(ranges[key]) for key in keys]],
+        binary=True,
+    )
+    return [Watermark(*row) for row in await cursor.fetchall()]
+
+
+def _multirange(ranges: Iterable[tuple[int, int]]) -> str:
+    return "{" + ",".join(f"[{first},{last}]" for first, last in ranges) + "}"
+
+
+async def note_given(connection: Connection, given: Mapping[Key, int], now: datetime) -> None:
+    """Note the last seq that births say was given out, so that a lost tail shows as a gap."""
+    for (node, boot, lane), last in sorted(given.items()):
+        await connection.execute(
+            """
+            INSERT INTO watermark AS w (node, boot, lane, given, changed_at) VALUES (%s, %s, %s, %s, %s)
+            ON CONFLICT (node, boot, lane) DO UPDATE SET given = greatest(w.given, excluded.given)
+            """,
+            [node, boot, lane, last, now],
+        )
