@@ -20,10 +20,14 @@ Seconds = Annotated[float, Field(gt=0)]
 S = TypeVar("S", bound=BaseSettings)
 
 
-class ProcessSettings(BaseSettings):
-    """What every process has: its log, and the small server for ops (metrics, health)."""
+class _Settings(BaseSettings):
+    """The prefix, on every class: with several bases pydantic takes the last one's configuration."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+
+class ProcessSettings(_Settings):
+    """What every process has: its log, and the small server for ops (metrics, health)."""
 
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -31,7 +35,7 @@ class ProcessSettings(BaseSettings):
     ops_port: Annotated[int, Field(ge=0, le=65535)] = 0
 
 
-class MqttSettings(BaseSettings):
+class MqttSettings(_Settings):
     """Where the MQTT broker is, and who we are there."""
 
     mqtt_host: str = "127.0.0.1"
@@ -44,7 +48,7 @@ class MqttSettings(BaseSettings):
     mqtt_key: Path | None = None
 
 
-class KafkaSettings(BaseSettings):
+class KafkaSettings(_Settings):
     """Where Kafka is; the embedded one is told apart by its start (`incarnation`)."""
 
     kafka_bootstrap: str = "127.0.0.1:9092"
@@ -52,7 +56,7 @@ class KafkaSettings(BaseSettings):
     kafka_incarnation: str = ""
 
 
-class DatabaseSettings(BaseSettings):
+class DatabaseSettings(_Settings):
     """Where PostgreSQL is."""
 
     database_dsn: SecretStr = SecretStr("postgresql://127.0.0.1/vigil")
