@@ -12,12 +12,16 @@ Rules
 2. Beside them: `silenced` until a time, with a reason, at most 4 h and never a critical alert
    of a whole estate; `unanswered` when the last step of its policy has passed; and
    `fallback_owned` when the watchdog confirms that people on paper have it.
-3. Nothing but a person (or the watchdog, for `fallback_owned`) acknowledges, attends,
-   resolves, silences.  Only the system re-opens: acknowledged without attendance in time, or
-   a silence that ends, goes back to `notifying`.
+3. Nothing but a person acknowledges, attends, resolves, silences, reviews; the watchdog's robot
+   may hand over to fallback; and a canary's robot may answer its canary, as a drill.  Only the
+   system re-opens: acknowledged without attendance in time, or a silence that ends, goes back
+   to `notifying`.
 4. A resolved alert stays resolved; later evidence opens a new one.  Reviewing changes nothing
    but the record.
 5. Every transition names the version it was decided on; of two at once, one is refused.
+6. Later evidence joins an open alert: it can make the alert more urgent, never less, and real
+   where it was synthetic, never synthetic where it was real.  It changes no state, and so
+   refuses nobody who had decided just before.
 """
 
 from __future__ import annotations
@@ -80,6 +84,8 @@ class Action(StrEnum):
     REVIEW = "review"
 
 
+URGENCY: Final = tuple(Priority)
+"""Most urgent first."""
 OPEN: Final = frozenset(State) - {State.RESOLVED, State.REVIEWED}
 UNTAKEN: Final = frozenset({State.RAISED, State.NOTIFYING, State.DELIVERED, State.UNANSWERED})
 """Nobody has it yet: escalation goes on."""
@@ -99,6 +105,10 @@ TRANSITIONS: Final[dict[Action, tuple[frozenset[State], State]]] = {
 }
 """Action -> (states it may be taken in, state it leads to)."""
 
+_PERSONAL: Final = frozenset(
+    {Action.ACKNOWLEDGE, Action.ATTEND, Action.SILENCE, Action.RESOLVE, Action.REVIEW}
+)
+_AUTOMATIC: Final = frozenset({Action.NOTIFY, Action.DELIVER, Action.REOPEN, Action.GIVE_UP})
 _NEEDS_REASON: Final = frozenset({Action.SILENCE, Action.REOPEN, Action.GIVE_UP})
 
 
@@ -121,14 +131,29 @@ class Step:
     outcome: Outcome | None = None
 
 
-def decide(
-    state: State, priority: Priority, step: Step, now: datetime, *, whole_estate: bool = False
-) -> State:
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What of an alert, beside its state, decides which steps are allowed.
+
+    Attributes:
+        priority: How urgent it is.
+        whole_estate: It concerns a whole estate, not one resident or zone.
+        synthetic: `canary`, `drill` or `demo`; None is real.
+    """
+
+    priority: Priority
+    whole_estate: bool = False
+    synthetic: str | None = None
+
+
+def decide(state: State, subject: Subject, step: Step, now: datetime) -> State:
     """Return the state that a step leads to.
 
     Raises:
-        Rejected: `not_allowed` from this state, or `incomplete`: what the step lacks.
+        Rejected: `not_allowed` from this state or to this actor, or `incomplete`: what the
+            step lacks.
     """
+    _check_actor(subject, step)
     allowed, target = TRANSITIONS[step.action]
     if state not in allowed:
         raise Rejected("not_allowed", f"an alert that is {state} cannot {step.action}")
@@ -137,12 +162,39 @@ def decide(
     if (step.action is Action.RESOLVE) != (step.outcome is not None):
         raise Rejected("incomplete", "resolve, and nothing else, needs an outcome")
     if step.action is Action.SILENCE:
-        _check_silence(step.until, now, estate_critical=whole_estate and priority is Priority.CRITICAL)
+        _check_silence(subject, step.until, now)
     return target
 
 
-def _check_silence(until: datetime | None, now: datetime, *, estate_critical: bool) -> None:
-    if estate_critical:
+def possible(state: State) -> frozenset[Action]:
+    """Return what a person may do to an alert in this state."""
+    return frozenset(action for action in _PERSONAL if state in TRANSITIONS[action][0])
+
+
+def more_urgent(one: Priority, other: Priority) -> Priority:
+    """Return the more urgent of two."""
+    return min(one, other, key=URGENCY.index)
+
+
+def _check_actor(subject: Subject, step: Step) -> None:
+    kind = step.actor.partition(":")[0]
+    if not _may(kind, subject, step):
+        raise Rejected("not_allowed", f"{step.actor} may not {step.action} this alert")
+
+
+def _may(kind: str, subject: Subject, step: Step) -> bool:
+    if step.action in _AUTOMATIC:
+        return kind == "system"
+    if kind == "person":
+        return True
+    if step.action is Action.HAND_TO_FALLBACK:
+        return kind == "robot"
+    as_drill = step.outcome in (None, Outcome.DRILL)
+    return kind == "robot" and subject.synthetic == "canary" and as_drill
+
+
+def _check_silence(subject: Subject, until: datetime | None, now: datetime) -> None:
+    if subject.whole_estate and subject.priority is Priority.CRITICAL:
         raise Rejected("not_allowed", "a critical alert of a whole estate is never silenced")
     if until is None or not now < until <= now + SILENCE_AT_MOST:
         raise Rejected("incomplete", "a silence ends within 4 hours from now; say when")

@@ -116,3 +116,21 @@ async def create_topics(settings: KafkaSettings, partitions: int = PARTITIONS, r
         raise Unavailable("Kafka", error) from None
     finally:
         await admin.close()
+
+
+async def incarnation(settings: KafkaSettings) -> str:
+    """Return what tells this log from one that it may be replaced by: the cluster's id.
+
+    Raises:
+        Unavailable: Kafka does not answer.
+    """
+    if settings.kafka_incarnation:
+        return settings.kafka_incarnation
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    try:
+        await admin.start()
+        return str((await admin.describe_cluster())["cluster_id"])
+    except (KafkaError, OSError) as error:
+        raise Unavailable("Kafka", error) from None
+    finally:
+        await admin.close()

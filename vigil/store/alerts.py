@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
 from vigil import alerts
-from vigil.alerts import Action, Priority, State, Step
+from vigil.alerts import Action, Priority, State, Step, Subject
 from vigil.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "vigil_alert"
 """PostgreSQL notifies here, with the number of the change, when an alert has changed."""
+JOIN: Final = "join"
+"""What a transition that only adds evidence is called."""
 _CHANGE_LOCK: Final = 0x414C5254
 
 
@@ -102,18 +104,28 @@ _AFTER: Final = SQL("""
 async def raise_alert(connection: Connection, new: NewAlert, now: datetime) -> UUID:
     """Raise an alert, or join its detection to the one that is open for the same subject and kind.
 
+    A detection that has been here before changes nothing.
+
     Returns:
-        The id of the alert that now carries the detection.
+        The id of the alert that carries the detection.
     """
+    carrier = await _carrier(connection, new.detection)
+    if carrier is not None:
+        return carrier
     cursor = await connection.execute(_RAISE, _parameters(new, now))
-    ((alert, raised),) = await cursor.fetchall()
+    ((alert, version, state, raised),) = await cursor.fetchall()
     await connection.execute(
-        "INSERT INTO alert_evidence (alert, detection) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-        [alert, new.detection],
+        "INSERT INTO alert_evidence (alert, detection) VALUES (%s, %s)", [alert, new.detection]
     )
-    if raised:
-        await _record(connection, _Recorded(alert, 1, None, State.RAISED, "raise", "system:processors"), now)
+    before, action = (None, "raise") if raised else (state, JOIN)
+    await _record(connection, _Recorded(alert, version, before, state, action, "system:processors"), now)
     return alert  # type: ignore[no-any-return]  # the driver's rows are untyped
+
+
+async def _carrier(connection: Connection, detection: UUID) -> UUID | None:
+    cursor = await connection.execute("SELECT alert FROM alert_evidence WHERE detection = %s", [detection])
+    row = await cursor.fetchone()
+    return row[0] if row else None
 
 
 _RAISE: Final = """
@@ -122,18 +134,25 @@ _RAISE: Final = """
     VALUES (%(id)s, %(subject)s, %(kind)s, %(priority)s, 'raised', 1, %(estate)s, %(zone)s, %(resident)s,
             %(event_time)s, %(now)s, %(now)s, %(summary)s, %(synthetic)s)
     ON CONFLICT (subject, kind) WHERE state NOT IN ('resolved', 'reviewed')
-    DO UPDATE SET evidence = a.evidence + 1
-    RETURNING id, xmax = 0
+    DO UPDATE SET evidence = a.evidence + 1, version = a.version + 1, changed_at = excluded.changed_at,
+        synthetic = CASE WHEN excluded.synthetic IS NULL THEN NULL ELSE a.synthetic END,
+        priority = CASE WHEN array_position(%(urgency)s, excluded.priority)
+                           < array_position(%(urgency)s, a.priority)
+                        THEN excluded.priority ELSE a.priority END
+    RETURNING id, version, state, xmax = 0
 """  # xmax is 0 only where the row was inserted
 
 
 def _parameters(new: NewAlert, now: datetime) -> dict[str, object]:
     columns: dict[str, object] = {name: getattr(new, name) for name in NewAlert.__dataclass_fields__}
-    return columns | {"summary": Jsonb(new.summary), "now": now}
+    return columns | {"summary": Jsonb(new.summary), "now": now, "urgency": list(alerts.URGENCY)}
 
 
 async def apply(connection: Connection, alert: UUID, version: int, step: Step, now: datetime) -> Alert:
-    """Take an alert one step on, if it is still at `version`.
+    """Take an alert one step on, if nobody has since `version`.
+
+    Evidence that joined meanwhile is no reason to refuse, and who repeats a step of their own
+    (a tap whose answer was lost) gets the alert as it stands.
 
     Args:
         connection: Inside a transaction.
@@ -152,11 +171,33 @@ async def apply(connection: Connection, alert: UUID, version: int, step: Step, n
     """
     before = await get(connection, alert, lock=True)
     if before.version != version:
-        raise Conflict(f"alert {alert}", before.holder)
-    whole_estate = before.subject.startswith("estate:")
-    target = alerts.decide(
-        State(before.state), Priority(before.priority), step, now, whole_estate=whole_estate
+        meanwhile = await _steps_since(connection, alert, version)
+        if meanwhile == [(step.action, step.actor)]:
+            return before
+        if meanwhile or version > before.version:
+            raise Conflict(f"alert {alert}", before.holder)
+    target = alerts.decide(State(before.state), _subject(before), step, now)
+    await _move(connection, before, target, step, now)
+    return await get(connection, alert)
+
+
+def _subject(alert: Alert) -> Subject:
+    return Subject(Priority(alert.priority), alert.subject.startswith("estate:"), alert.synthetic)
+
+
+async def _steps_since(connection: Connection, alert: UUID, version: int) -> list[tuple[str, str]]:
+    """Return (action, actor) of what was decided after a version; evidence that joined is left out."""
+    cursor = await connection.execute(
+        """
+        SELECT action, actor FROM alert_transition
+        WHERE alert = %s AND version > %s AND action <> %s ORDER BY version
+        """,
+        [alert, version, JOIN],
     )
+    return await cursor.fetchall()
+
+
+async def _move(connection: Connection, before: Alert, target: State, step: Step, now: datetime) -> None:
     await connection.execute(
         """
         UPDATE alert SET state = %s, version = version + 1, changed_at = %s, holder = %s, outcome = %s,
@@ -170,12 +211,12 @@ async def apply(connection: Connection, alert: UUID, version: int, step: Step, n
             step.outcome or before.outcome,
             step.until,
             int(step.action is Action.REOPEN),
-            alert,
+            before.id,
         ],
     )
-    recorded = _Recorded(alert, version + 1, before.state, target, step.action, step.actor, step.reason)
+    version = before.version + 1
+    recorded = _Recorded(before.id, version, before.state, target, step.action, step.actor, step.reason)
     await _record(connection, recorded, now)
-    return await get(connection, alert)
 
 
 def _holder(before: str | None, step: Step) -> str | None:

@@ -1,0 +1,1 @@
+"""Carry events from MQTT to Kafka, and receipts back."""

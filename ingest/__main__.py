@@ -1,0 +1,84 @@
+"""`python -m ingest`: one member of the group that carries events from MQTT to Kafka.
+
+Alarms have a connection and a producer of their own, so they never queue behind telemetry.
+States and births are retained, and retained messages do not come through a shared
+subscription, so every member takes those; processing them twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+
+import structlog
+
+from ingest.bridge import Bridge
+from ingest.downlink import Downlink
+from ingest.inbox import Inbox
+from ingest.watch import Watch
+from vigil import kafka
+from vigil.clock import utc_now
+from vigil.errors import Stop
+from vigil.runtime import retrying, run_until_stopped
+from vigil.settings import IngestSettings, load
+from vigil.store.pool import open_pool
+from vigil.telemetry import configure_logging, ops_server
+from vigil.topics import Kind, every_node
+
+SHARED = (Kind.EVENT, Kind.TELEMETRY, Kind.HEALTH, Kind.REPLY)
+RETAINED = (Kind.STATE, Kind.BIRTH)
+
+
+def _shared(*kinds: Kind) -> list[str]:
+    return [f"$share/ingest/{every_node(kind)}" for kind in kinds]
+
+
+async def serve(settings: IngestSettings) -> None:
+    """Carry messages until told to stop."""
+    name = f"ingest-{settings.ingest_member}"
+    async with AsyncExitStack() as stack:
+        incarnation = await retrying(lambda: kafka.incarnation(settings))
+        await retrying(lambda: kafka.create_topics(settings))
+        pool = await stack.enter_async_context(open_pool(settings.database_dsn, name, 1, timeout_s=5))
+        downlink = await stack.enter_async_context(Downlink(settings, f"{name}-down"))
+        watch = Watch(pool, downlink, incarnation, name, utc_now)
+        consumer = await stack.enter_async_context(
+            kafka.consumer(settings, name, "ingest-receipts", from_end=True)
+        )
+        bridges = []
+        checks = {"receipts": downlink.trouble}
+        for lane, topics in _lanes().items():
+            inbox = Inbox(settings, f"{name}-{lane}", topics, settings.ingest_window)
+            producer = await stack.enter_async_context(kafka.producer(settings, f"{name}-{lane}"))
+            bridges.append(Bridge(await stack.enter_async_context(inbox), producer, watch.registry, utc_now))
+            checks[f"mqtt_{lane}"] = inbox.trouble
+        stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))
+        structlog.get_logger().info("ingest is up", member=settings.ingest_member, kafka=incarnation)
+        await run_until_stopped(
+            *(bridge.run() for bridge in bridges),
+            downlink.pass_receipts(consumer),
+            watch.run(lambda: {"carried": sum(bridge.carried for bridge in bridges)}),
+        )
+
+
+def _lanes() -> dict[str, list[str]]:
+    """Return the subscriptions of each connection."""
+    bulk = _shared(*SHARED) + [every_node(kind) for kind in RETAINED]
+    return {"alarm": _shared(Kind.ALARM), "bulk": bulk}
+
+
+def main() -> int:
+    """Run the process; an error that ends it is one line."""
+    try:
+        settings = load(IngestSettings)
+        configure_logging("ingest", settings.log_format, settings.log_level)
+        asyncio.run(serve(settings))
+    except Stop as error:
+        print(f"ingest: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

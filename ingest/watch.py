@@ -1,0 +1,84 @@
+"""What ingest reads from the database, at leisure: the registry, and whether anybody stores.
+
+Ingest goes on without it: with the database away, messages are passed on unchecked
+(processors check again) and the edges are told that nothing is being stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from vigil.errors import Unavailable
+from vigil.events import PlatformState
+from vigil.registry import Registry
+from vigil.store import heartbeats
+from vigil.store.registry import refresh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ingest.downlink import Downlink
+    from vigil.clock import Clock
+    from vigil.store.pool import Pool
+
+EVERY_S: Final = 1.0
+"""How old the registry may be; a device is announced to nobody before it is registered."""
+ANNOUNCE_EVERY: Final = 5
+"""Looks between two announcements of an unchanged state."""
+SILENT: Final = timedelta(seconds=15)
+"""Three heartbeats of the processors missed: nobody stores."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """Keeps the registry current and the edges informed.
+
+    Attributes:
+        storing: Whether the database answers and processors write.
+    """
+
+    def __init__(self, pool: Pool, downlink: Downlink, incarnation: str, process: str, clock: Clock) -> None:
+        self.storing = False
+        self._registry = Registry()
+        self._pool = pool
+        self._downlink = downlink
+        self._incarnation = incarnation
+        self._process = process
+        self._clock = clock
+
+    def registry(self) -> Registry | None:
+        """Return the registry, or None where it cannot be trusted to be current."""
+        return self._registry if self.storing and self._registry.version else None
+
+    async def run(self, progress: Callable[[], dict[str, Any]]) -> None:
+        """Look for ever."""
+        looks = 0
+        while True:
+            before = self.storing
+            await self.step(progress())
+            if self.storing is not before or looks % ANNOUNCE_EVERY == 0:
+                self._announce()
+            looks += 1
+            await asyncio.sleep(EVERY_S)
+
+    async def step(self, progress: dict[str, Any]) -> None:
+        """Look once: give a sign of life, refresh the registry, see whether anybody stores."""
+        now = self._clock()
+        try:
+            async with self._pool.connection() as connection:
+                await heartbeats.beat(connection, self._process, now, progress)
+                await refresh(connection, self._registry)
+                self.storing = await heartbeats.alive(connection, "processors", now, SILENT)
+        except Unavailable as error:
+            _log.warning("registry cannot be read", error=str(error))
+            self.storing = False
+
+    def _announce(self) -> None:
+        state = PlatformState(up=True, storing=self.storing, at=self._clock(), incarnation=self._incarnation)
+        for community in {node.community for node in self._registry.nodes.values()}:
+            self._downlink.announce(community, state)

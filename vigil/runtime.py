@@ -1,0 +1,56 @@
+"""How a process lives and ends: tasks that die together, signals, and waiting for what is away."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import structlog
+
+from vigil.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+    from typing import Any
+
+T = TypeVar("T")
+LONGEST_WAIT_S: Final = 10.0
+_log = structlog.get_logger(__name__)
+
+
+async def run_until_stopped(*work: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines together until SIGTERM or SIGINT, or until one of them fails.
+
+    Raises:
+        Exception: The first failure, after all others were cancelled.
+    """
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    tasks = [
+        asyncio.create_task(coroutine, name=getattr(coroutine, "__qualname__", None)) for coroutine in work
+    ]
+    waiter = asyncio.create_task(stopped.wait(), name="signal")
+    try:
+        done, _ = await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (waiter, *tasks):
+            task.cancel()
+        await asyncio.gather(waiter, *tasks, return_exceptions=True)
+
+
+async def retrying(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try until it succeeds, waiting longer each time, with jitter so that many do not knock at once."""
+    wait = 0.2
+    while True:
+        try:
+            return await attempt()
+        except Unavailable as error:
+            _log.warning("waiting", error=str(error))
+            await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            wait = min(wait * 2, LONGEST_WAIT_S)

@@ -1,0 +1,68 @@
+"""Be told by PostgreSQL when something changed, for ever.
+
+Neighbour: `api.live` wakes up with it.  A notice may be lost with its connection; whoever is
+woken therefore reads what is new from the table, and is woken after every reconnection too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+import structlog
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pydantic import SecretStr
+
+    from vigil.store.pool import Connection
+
+_PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0)
+"""Before reconnecting; the last one repeats."""
+_log = structlog.get_logger(__name__)
+
+
+async def wakes(dsn: SecretStr, channel: str, at_least_every_s: float) -> AsyncIterator[bool]:
+    """Yield whenever it is time to look: True while connected, False when the connection is lost.
+
+    Yields once after each connection, then for each burst of notices, and after
+    `at_least_every_s` of silence (which also finds out a dead connection).  Runs until closed.
+    """
+    failures = 0
+    while True:
+        try:
+            async with await _listening(dsn, channel) as connection:
+                failures = 0
+                yield True
+                while True:
+                    await _burst(connection, at_least_every_s)
+                    yield True
+        except psycopg.OperationalError as error:
+            _log.warning("listening connection lost", channel=channel, error=str(error).strip())
+        yield False
+        await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+        failures += 1
+
+
+async def _listening(dsn: SecretStr, channel: str) -> Connection:
+    connection = await psycopg.AsyncConnection.connect(
+        dsn.get_secret_value(),
+        autocommit=True,
+        connect_timeout=5,
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+        application_name="vigil-listen",
+    )
+    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+    return connection
+
+
+async def _burst(connection: Connection, timeout_s: float) -> None:
+    """Wait for notices and take all that have come; ask the server for life when none came."""
+    heard = [notice async for notice in connection.notifies(timeout=timeout_s, stop_after=1)]
+    if not heard:
+        await connection.execute("SELECT 1")
