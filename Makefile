@@ -1,0 +1,89 @@
+# What people type. `make up` and `make test` need Python >= 3.11 and make, and nothing else.
+#
+#   make up               the whole system on this machine, with a simulated community
+#   make up DATA=DIR      the same, with real recordings replayed as live devices
+#   make test             unit, integration and story tests on the embedded servers
+#   make check            format, lint, types, and the arrows between the rooms
+#
+# DATA (or VIGIL_DATA) is the folder with the recordings; QUICK=1 shortens what is long.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+ifdef DATA
+export VIGIL_DATA := $(abspath $(DATA))
+endif
+ifdef QUICK
+export QUICK
+endif
+
+.PHONY: up smoke test check stack-test faults bench bench-edge accuracy sla drill console-test ops-check \
+	restore-drill lock clean
+
+up: $(VENV)/.up
+	@$(PY) -m deploy.embedded
+
+smoke: $(VENV)/.up
+	@$(PY) -m tests.smoke
+
+test: $(VENV)/.dev
+	@$(PY) -m pytest -q -m "not stack"
+
+check: $(VENV)/.dev
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+# The same tests on mosquitto, Apache Kafka and PostgreSQL; migrations and queries on TimescaleDB.
+stack-test: $(VENV)/.dev
+	@VIGIL_TEST_STACK=real $(PY) -m pytest -q -m "stack or integration or story"
+
+faults bench accuracy sla drill: $(VENV)/.dev
+	@$(PY) -m tests.$@
+
+bench-edge: $(VENV)/.dev
+	@$(PY) -m tests.bench.edge
+
+console-test: $(VENV)/.dev
+	@$(PY) -m tests.console
+
+ops-check: $(VENV)/.dev
+	@$(PY) -m tests.ops_check
+
+restore-drill: $(VENV)/.dev
+	@$(PY) -m tests.restore_drill
+
+# Newest versions that fit pyproject.toml, for all supported Pythons and systems at once.
+lock: $(VENV)/.dev
+	@$(PY) -m pip install --quiet uv
+	@$(PY) -m deploy.embedded.lock
+
+clean:
+	rm -rf $(VENV) var
+
+# --- The packages: installed once, and again when what is pinned has changed. ---
+
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-deps
+OLD := Vigil needs Python 3.11 or later with venv (Debian and Ubuntu: apt install python3-venv). Found:
+
+$(VENV)/.up: constraints.txt pyproject.toml | $(PY)
+	@echo "Installing what runs Vigil into $(VENV) (once) ..."
+	@sed '/^# For development only:/,$$d' constraints.txt > $(VENV)/up.txt
+	@$(PIP) --require-hashes -r $(VENV)/up.txt
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: constraints.txt pyproject.toml | $(PY)
+	@echo "Installing what runs and tests Vigil into $(VENV) (once) ..."
+	@$(PIP) --require-hashes -r constraints.txt
+	@$(PIP) --no-build-isolation --editable .
+	@touch $(VENV)/.up $@
+
+# A name on the PATH is no promise that it runs (version managers leave such), so each is asked.
+$(PY):
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python; do \
+		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			"$$python" -m venv $(VENV) && exit 0; \
+		fi; \
+	done; \
+	echo "$(OLD) $$(python3 --version 2>&1 || echo none)" >&2; rm -rf $(VENV); exit 1
