@@ -9,7 +9,8 @@ stored, and asks here.  The rules are those of the design, "Sending again":
 3. Each wait is made longer by up to a quarter, by chance, so that a thousand boxes that
    lost the platform together do not come back together; 48 s and 8 min thus end at the
    60 s and 10 min that the design allows.
-4. A row that was sent 20 times in vain while others of its lane were stored stands aside.
+4. A row that was sent 20 times in vain, while the platform went on storing what this node
+   accepted later, stands aside.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class Sending:
         lane: The row's lane.
         sent: How often it was sent.
         due: Monotonic second at which it is due again.
-        vain: Sends after which the platform accounted for others of the lane, not for it.
-        heard: Receipts of its boot and lane when it was last sent.
+        vain: Earlier sends after which the platform accounted for other rows, not for it.
+        heard: Receipts that had come when it was last sent.
     """
 
     lane: Lane
@@ -64,13 +65,16 @@ def sent_once_more(before: Sending | None, lane: Lane, now: float, heard: int, r
         before: What was known, or None before its first sending.
         lane: The row's lane.
         now: Monotonic second.
-        heard: Receipts of the row's boot and lane that have come so far.
+        heard: Receipts that have come to this node so far, of any lane.
         rng: Source of the jitter.
     """
-    before = before or Sending(lane, 0, now, 0, heard)
-    sent = before.sent + 1
-    in_vain = before.vain + (before.sent > 0 and heard > before.heard)
-    return Sending(lane, sent, now + wait_s(lane, sent, rng), in_vain, heard)
+    sent, vain = (before.sent + 1, sent_in_vain(before, heard)) if before else (1, 0)
+    return Sending(lane, sent, now + wait_s(lane, sent, rng), vain, heard)
+
+
+def sent_in_vain(row: Sending, heard: int) -> int:
+    """Return how many sends the platform let pass while it accounted for something else."""
+    return row.vain + (heard > row.heard)
 
 
 def is_due(row: Sending, now: float, *, storing: bool) -> bool:
@@ -78,15 +82,16 @@ def is_due(row: Sending, now: float, *, storing: bool) -> bool:
     return now >= row.due and (storing or row.lane is Lane.ALARM)
 
 
-def stands_aside(row: Sending, *, at_head: bool) -> bool:
+def stands_aside(row: Sending, heard: int, *, at_head: bool) -> bool:
     """Say whether a row is to be set aside.
 
     Args:
-        row: What is known of it.
+        row: What is known of it, due once more.
+        heard: Receipts that have come to this node so far.
         at_head: It is the first of its boot and lane that is not stored: only that one is
             known to be missing; what stands behind it may have been stored long ago.
     """
-    return at_head and row.vain >= SENDS
+    return at_head and sent_in_vain(row, heard) >= SENDS
 
 
 def put_off(row: Sending, now: float, rng: Random) -> Sending:

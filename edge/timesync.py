@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from vigil.events import Clock
-
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from vigil.events import Clock
 
 TIME_ERROR: Final = 5
 """adjtimex(2): the clock is not synchronised."""
