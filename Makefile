@@ -86,4 +86,4 @@ $(PY):
 			"$$python" -m venv $(VENV) && exit 0; \
 		fi; \
 	done; \
-	echo "$(OLD) $$(python3 --version 2>&1 || echo none)" >&2; rm -rf $(VENV); exit 1
+	echo "$(OLD) $$(python3 --version 2>/dev/null || echo no python3 that runs)" >&2; rm -rf $(VENV); exit 1

@@ -68,7 +68,7 @@ def _guard() -> Guard:
     return Guard()
 
 
-class Child:
+class OwnedProcess:
     """One running process.
 
     Attributes:
@@ -130,6 +130,14 @@ class Child:
             kill_tree(self.pid)
             self._process.wait()
         self.exit_status()
+
+    def obituary(self) -> str:
+        """Say in one line how it ended, and its last words if it ended by itself."""
+        status = self.exit_status() or 0
+        if status < 0:
+            return f"was killed by signal {-status} (log: {self.log})"
+        last = self.tail().rsplit(" | ", 1)[-1]
+        return f"ended with status {status} ({last or 'it said nothing'}; log: {self.log})"
 
     def tail(self) -> str:
         """Give the last lines it wrote since it was started, on one line."""

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 import psutil
 
-from deploy.embedded.children import Child, rotate
+from deploy.embedded.children import OwnedProcess, rotate
 from deploy.embedded.guard import runs
 from vigil.errors import Stop
 
@@ -111,7 +111,7 @@ class _Process(ABC):
         """
         self.folder = folder.absolute()
         self.port = port or free_port()
-        self._child: Child | None = None
+        self._child: OwnedProcess | None = None
 
     @property
     def pid(self) -> int | None:
@@ -144,7 +144,7 @@ class _Process(ABC):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             refuse_full_disk(self.name, self.folder)
-            self._child = Child(self._prepare(), self.log, cwd=self.folder)
+            self._child = OwnedProcess(self._prepare(), self.log, cwd=self.folder)
         except OSError as error:
             raise ServerError(self.name, f"cannot be started ({error})") from error
 
@@ -171,6 +171,10 @@ class _Process(ABC):
         """SIGKILL the whole server; what it keeps on disk stays."""
         if self._child is not None:
             self._child.kill()
+
+    def obituary(self) -> str:
+        """Say how it ended, and its last words."""
+        return self._child.obituary() if self._child is not None else "was never started"
 
     def _reason(self) -> str:
         tail = self._child.tail() if self._child is not None else ""

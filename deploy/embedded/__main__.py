@@ -1,0 +1,160 @@
+"""`make up`: the servers, the schema, Vigil's processes and a small community, until Ctrl-C.
+
+Everything that outlives a run is under `var/` (VIGIL_VAR names another folder); the next run
+finds it there.  VIGIL_API_PORT moves the console, VIGIL_FALLBACK_PORT the watchdog's page.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deploy.embedded.plan import MIGRATE, Place, children
+from deploy.embedded.servers import HOST, EmbeddedStack, free_port, refuse_full_disk, refuse_taken_port
+from deploy.embedded.supervisor import Household, Program
+from vigil.errors import Misconfigured, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+TICK_S: Final = 0.2
+PATIENCE_S: Final = 30.0
+"""After this long without everybody being ready, what is missing is said; the wait goes on."""
+
+
+def say(line: str) -> None:
+    """Tell the person at the terminal; that it is gone must not stop the stopping."""
+    with suppress(OSError):
+        print(f"vigil: {line}", flush=True)
+
+
+@contextmanager
+def only_one(var: Path) -> Iterator[None]:
+    """Hold the folder; the system lets go of it when this process ends, however it ends.
+
+    Raises:
+        Stop: Another `make up` holds it.
+    """
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+        lock = (var / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise Stop(f"{var} cannot be used: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise Stop(
+                f"another `make up` (process {lock.read().strip()}) uses {var}; end it first"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def port(variable: str, default: int) -> int:
+    """Read a port from the environment.
+
+    Raises:
+        Misconfigured: It is no port.
+    """
+    value = os.environ.get(variable, str(default))
+    if not value.isdigit() or not 0 < int(value) < 65536:
+        raise Misconfigured(variable, f"is no port ({value!r})")
+    return int(value)
+
+
+def migrate(environment: Mapping[str, str]) -> None:
+    """Bring the schema up to date.
+
+    Raises:
+        Stop: It failed; the sentence ends with what it said.
+    """
+    done = subprocess.run(
+        [sys.executable, *MIGRATE],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Stop(f"the migrations failed: {' | '.join((done.stderr or done.stdout).splitlines()[-3:])}")
+
+
+def watch(household: Household, place: Place) -> None:
+    """Keep all running until Ctrl-C, and say once when all are ready."""
+    ready, patience_ends = False, time.monotonic() + PATIENCE_S
+    while True:
+        household.step(time.monotonic())
+        if not ready:
+            missing = household.missing()
+            ready = not missing
+            if ready:
+                say(f"ready: the duty console is at {place.console} (Ctrl-C ends everything)")
+            elif time.monotonic() > patience_ends:
+                say(f"still waiting for {'; '.join(missing)}; logs: {place.var / 'log'}")
+                patience_ends += PATIENCE_S
+        time.sleep(TICK_S)
+
+
+def run(var: Path) -> None:
+    """Bring everything up, keep it up, and take it down in the opposite order.
+
+    Raises:
+        Stop: Something needed cannot start.
+        KeyboardInterrupt: A person or SIGTERM ended it.
+    """
+    console, page = port("VIGIL_API_PORT", 8000), port("VIGIL_FALLBACK_PORT", 8090)
+    refuse_taken_port("console (VIGIL_API_PORT names another)", console)
+    refuse_taken_port("watchdog's page (VIGIL_FALLBACK_PORT names another)", page)
+    refuse_full_disk("vigil", var)
+    stack = EmbeddedStack(var)
+    place = Place(var, HOST, console, page, stack.addresses.environment())
+    household = Household(say, random.random)
+    say("starting MQTT, Kafka and PostgreSQL; the Kafka log is in memory only and ends with this run")
+    try:
+        stack.start()
+        for server in (stack.postgres, stack.kafka, stack.broker):
+            household.take_in(server, time.monotonic())
+        migrate(place.servers)
+        for child in children(place, (), free_port):
+            log = var / "log" / f"{child.name}.log"
+            household.take_in(Program(child, log, ROOT), time.monotonic())
+        watch(household, place)
+    finally:
+        say("stopping")
+        household.stop()
+        stack.stop()
+
+
+def main() -> int:
+    """Run until Ctrl-C, SIGTERM or a closed terminal; an error is one line."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    var = Path(os.environ.get("VIGIL_VAR", ROOT / "var")).absolute()
+    try:
+        with only_one(var):
+            run(var)
+    except KeyboardInterrupt:
+        say("stopped")
+        return 0
+    except Stop as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
