@@ -93,13 +93,33 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
 
 
 class FallbackSettings(ProcessSettings, MqttSettings):
-    """`python -m fallback`: the watchdog; no Kafka and no database."""
+    """`python -m fallback`: the watchdog; no Kafka and no database.
+
+    Attributes:
+        fallback_state: Its SQLite file.
+        fallback_api: Where the platform's API answers.
+        fallback_token: The robot officer's bearer token there.
+        fallback_host: Address of its own page; beyond loopback it wants a passphrase.
+        fallback_port: Port of its own page.
+        fallback_passphrase: Opens the page and the fallback packs.
+        fallback_canaries: `community/estate/node`, comma separated; several nodes of an
+            estate are used in turn, so that every partition of the log is tried.
+        fallback_probes: `service=url`, comma separated; the processes of one service share
+            its name, and the service stands while one of them does.
+        fallback_notify: Apprise URLs, separated by blanks; without any, notices are logged.
+        fallback_zone: Time zone of what people read.
+    """
 
     fallback_state: Path
     fallback_api: str = "http://127.0.0.1:8000"
     fallback_token: SecretStr | None = None
     fallback_host: str = "127.0.0.1"
-    fallback_port: Port = 8090
+    fallback_port: Annotated[int, Field(ge=0, le=65535)] = 8090
+    fallback_passphrase: SecretStr | None = None
+    fallback_canaries: str = ""
+    fallback_probes: str = ""
+    fallback_notify: SecretStr = SecretStr("")
+    fallback_zone: str = "Asia/Shanghai"
 
 
 class StoreSettings(ProcessSettings, DatabaseSettings):

@@ -1,0 +1,83 @@
+"""What the watchdog's settings mean; read once, by `__main__`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fallback.liveness import Process
+from vigil.errors import Misconfigured, Rejected
+from vigil.topics import Address, Kind, parse
+
+if TYPE_CHECKING:
+    from vigil.settings import FallbackSettings
+
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+
+def canaries(settings: FallbackSettings) -> dict[str, list[Address]]:
+    """Return the canary nodes of each estate.
+
+    Raises:
+        Misconfigured: An entry is not `community/estate/node`.
+    """
+    estates: dict[str, list[Address]] = {}
+    for entry in _entries(settings.fallback_canaries):
+        address = _address(entry)
+        estates.setdefault(address.estate, []).append(address)
+    return estates
+
+
+def _address(entry: str) -> Address:
+    levels = entry.split("/")
+    wrong = Misconfigured("VIGIL_FALLBACK_CANARIES", f"{entry!r} is not community/estate/node")
+    if len(levels) != 3:
+        raise wrong
+    address = Address(*levels)
+    try:
+        parse(address.topic(Kind.STATE))
+    except Rejected:
+        raise wrong from None
+    return address
+
+
+def processes(settings: FallbackSettings) -> list[Process]:
+    """Return the processes to look at.
+
+    Raises:
+        Misconfigured: An entry is not `service=url`, or a URL stands twice.
+    """
+    found: dict[str, Process] = {}
+    for entry in _entries(settings.fallback_probes):
+        service, equals, url = entry.partition("=")
+        if not (service and equals and url.startswith(("http://", "https://"))) or url in found:
+            raise Misconfigured("VIGIL_FALLBACK_PROBES", f"{entry!r} is not service=url, or stands twice")
+        found[url] = Process(service, url)
+    return list(found.values())
+
+
+def zone(settings: FallbackSettings) -> ZoneInfo:
+    """Return the community's time zone.
+
+    Raises:
+        Misconfigured: There is none of this name.
+    """
+    try:
+        return ZoneInfo(settings.fallback_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise Misconfigured("VIGIL_FALLBACK_ZONE", f"{settings.fallback_zone!r} is no time zone") from None
+
+
+def check_page(settings: FallbackSettings) -> None:
+    """See to it that names of residents are not shown to whoever finds the port.
+
+    Raises:
+        Misconfigured: The page can be reached from elsewhere, and no passphrase guards it.
+    """
+    if settings.fallback_host not in _LOOPBACK and settings.fallback_passphrase is None:
+        why = f"is missing, and the page is open to others at {settings.fallback_host}"
+        raise Misconfigured("VIGIL_FALLBACK_PASSPHRASE", why)
+
+
+def _entries(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]

@@ -1,0 +1,72 @@
+"""Whether the platform's processes live, judged from looks at them: pure.
+
+Place in the flow: `probes` looks every 5 s and reports here; `watchdog` turns the services
+into findings for `state`.  Several processes may do the same work: the service stands while
+one of them does, so that a rolling deployment is no failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from fallback.state import Cause, Findings
+
+PERIOD: Final = timedelta(seconds=5)
+"""Between two looks at a process."""
+MISSED: Final = 3
+"""Looks in a row without an answer that make a process failed (DESIGN.md, Watchdog)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process, as it was last seen.
+
+    Attributes:
+        service: The work that it shares with its like.
+        url: Where it answers.
+        missed: Looks in a row that found it not ready.
+        since: When the first of them was.
+        detail: What the last look found wrong.
+        seen_at: When it was last found ready.
+    """
+
+    service: str
+    url: str
+    missed: int = 0
+    since: datetime | None = None
+    detail: str = ""
+    seen_at: datetime | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has missed too many looks."""
+        return self.missed >= MISSED
+
+
+def looked(process: Process, wrong: str | None, now: datetime) -> Process:
+    """Take one look's result in; `wrong` is None where the process was ready."""
+    if wrong is None:
+        return Process(process.service, process.url, seen_at=now)
+    return replace(process, missed=process.missed + 1, since=process.since or now, detail=wrong)
+
+
+def findings(processes: list[Process]) -> Findings:
+    """Return what the processes' state means: a service without any process is hard."""
+    hard, soft = [], []
+    for service in sorted({process.service for process in processes}):
+        mine = [process for process in processes if process.service == service]
+        failed = [process for process in mine if process.failed]
+        causes = [_cause(service, process) for process in failed]
+        if len(failed) == len(mine):
+            hard.append(causes[0])
+        else:
+            soft.extend(causes[:1])
+    return Findings(tuple(hard), tuple(soft))
+
+
+def _cause(service: str, process: Process) -> Cause:
+    # `since` is set with the first miss, and a failed process has missed.
+    assert process.since is not None  # noqa: S101 - an invariant of `looked`, for the type checker
+    return Cause("service", service, process.since, process.detail)

@@ -1,0 +1,298 @@
+"""Turns the wheel: canaries out, facts in, findings, verdicts, notices.
+
+Place in the flow: `__main__` calls `step` twice a second; `page` calls what a person asks
+for, from its own threads, so that everything here is under one lock.  Nothing here waits
+for the network: `courier`, `officer` and `probes` do, and bring facts.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import structlog
+
+from fallback import canary, lane, liveness, metrics, state, store, words
+from fallback.canary import Run, Stage
+from fallback.courier import Acked, Stored, device_of
+from fallback.officer import Passed
+from fallback.probes import Looked
+from fallback.state import Findings, Gates, Mode, Verdict
+from vigil.errors import NotFound
+from vigil.topics import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import tzinfo
+    from sqlite3 import Connection
+
+    from fallback.liveness import Process
+    from fallback.store import Store
+    from vigil.topics import Address
+
+STOOD_STILL: Final = timedelta(seconds=4)
+"""Between two steps: the watchdog itself was stopped, or its clock jumped; what was under way
+meanwhile says nothing of the platform."""
+REMEMBERED: Final = timedelta(days=2)
+"""How long canaries are kept; the log stays for ever."""
+KEPT_RUNS: Final = 120
+"""Canaries of an estate in memory: sixteen minutes, more than closing a fallback looks back."""
+_log = structlog.get_logger(__name__)
+
+Fact = Acked | Stored | Passed | Looked
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """What the watchdog knows of one estate.
+
+    Attributes:
+        id: The estate.
+        nodes: Its canary nodes, used in turn, so that every partition is tried.
+        runs: Its last canaries, oldest first.
+    """
+
+    id: str
+    nodes: tuple[Address, ...]
+    runs: tuple[Run, ...] = ()
+
+
+class Watchdog:
+    """The watchdog of one community.
+
+    Args:
+        store: Its memory.
+        estates: Canary nodes of each estate.
+        processes: Service and URL of each process to look at.
+        tokens: Returns eight random hexadecimal digits.
+        zone: The community's time zone, for what people read.
+        now: Present time, at its start.
+    """
+
+    def __init__(
+        self,
+        store_: Store,
+        estates: Mapping[str, Sequence[Address]],
+        processes: Sequence[Process],
+        tokens: Callable[[], str],
+        zone: tzinfo,
+        now: datetime,
+    ) -> None:
+        self._store = store_
+        self._lock = threading.RLock()
+        self._zone = zone
+        self._estates = {
+            id_: Estate(id_, tuple(nodes), tuple(store.runs(store_, id_, KEPT_RUNS)))
+            for id_, nodes in estates.items()
+        }
+        self._processes = {process.url: process for process in processes}
+        self._stepped_at = now
+        self._forgot_at = now
+        kept = store.verdicts(store_)
+        self._verdicts = {id_: kept.get(id_) or state.begin(now) for id_ in estates}
+        nodes = [node.node for group in estates.values() for node in group]
+        with store_.transaction() as connection:
+            self._boots = {node: lane.open_boot(connection, node, tokens()) for node in nodes}
+        self._turns = dict.fromkeys(estates, 0)
+        self._void()  # what an earlier start left under way cannot be judged any more
+
+    def step(self, now: datetime, facts: Sequence[Fact] = ()) -> None:
+        """Take facts in, send out what is due to be made, and look at every estate."""
+        with self._lock:
+            if not timedelta(0) <= now - self._stepped_at <= STOOD_STILL:
+                _log.warning("the watchdog stood still", seconds=(now - self._stepped_at).total_seconds())
+                self._void()
+            self._stepped_at = now
+            for fact in facts:
+                self._take(fact)
+            for id_ in self._estates:
+                self._judge(id_, now)
+                self._make(id_, now)
+                self._look(id_, now)
+            self._forget(now)
+
+    # -- facts ---------------------------------------------------------------------------
+
+    def _take(self, fact: Fact) -> None:
+        match fact:
+            case Acked(event, at):
+                self._stamp(UUID(event), Stage.PUBLISHED, at)
+            case Stored(node, receipt, at):
+                with self._store.transaction() as connection:
+                    freed = lane.receive(connection, node, receipt, at)
+                for event in freed if receipt.lane is Lane.ALARM else ():
+                    self._stamp(UUID(event), Stage.STORED, at)
+            case Passed(event, stage, at):
+                self._stamp(event, stage, at)
+            case Looked(url, wrong, at):
+                self._processes[url] = liveness.looked(self._processes[url], wrong, at)
+
+    def _stamp(self, event: UUID, stage: Stage, at: datetime) -> None:
+        for estate in self._estates.values():
+            for run in estate.runs:
+                if run.event == event:
+                    self._keep(estate.id, canary.stamped(run, stage, at))
+                    return
+
+    def _keep(self, id_: str, changed: Run) -> None:
+        estate = self._estates[id_]
+        runs = tuple(changed if run.event == changed.event else run for run in estate.runs)
+        self._estates[id_] = replace(estate, runs=runs)
+        with self._store.transaction() as connection:
+            store.keep_run(connection, changed)
+
+    def canary_at(self, estate: str, event_time: datetime) -> UUID | None:
+        """Return our canary of this estate that happened then, also of earlier starts.
+
+        The time, to the microsecond, is what the API shows of an alert's event; subjects stay
+        inside the platform.
+        """
+        return store.event_at(self._store, estate, event_time)
+
+    # -- canaries ------------------------------------------------------------------------
+
+    def _make(self, id_: str, now: datetime) -> None:
+        estate = self._estates[id_]
+        if not estate.nodes or (estate.runs and now - estate.runs[-1].made_at < canary.PERIOD):
+            return
+        if lane.waiting(self._store, id_) >= canary.WAITING_AT_MOST:
+            return
+        address = estate.nodes[self._turns[id_] % len(estate.nodes)]
+        self._turns[id_] += 1
+        with self._store.transaction() as connection:
+            data = canary.fall(episode=f"canary-{now:%Y%m%dT%H%M%S}")
+            envelope = lane.put(connection, address, device_of(address), self._boots[address.node], data, now)
+            run = Run(envelope.id, id_, address.node, now)
+            store.keep_run(connection, run)
+        self._estates[id_] = replace(estate, runs=(*estate.runs, run)[-KEPT_RUNS:])
+
+    def _judge(self, id_: str, now: datetime) -> None:
+        for run in self._estates[id_].runs:
+            judged = canary.judged(run, now)
+            if judged is not run:
+                metrics.judged(judged)
+                self._keep(id_, judged)
+
+    def _void(self) -> None:
+        for id_, estate in self._estates.items():
+            for run in estate.runs:
+                if run.judgement is canary.Judgement.PENDING:
+                    self._keep(id_, canary.voided(run))
+
+    # -- verdicts ------------------------------------------------------------------------
+
+    def findings(self, id_: str) -> Findings:
+        """Return what is wrong with an estate now."""
+        with self._lock:
+            services = liveness.findings(list(self._processes.values()))
+            canaries = canary.findings(list(self._estates[id_].runs))
+            return Findings(services.hard + canaries.hard, services.soft + canaries.soft)
+
+    def _look(self, id_: str, now: datetime) -> None:
+        self._enter(id_, state.look(self._verdicts[id_], self.findings(id_), now), now)
+
+    def _enter(self, id_: str, after: Verdict, now: datetime) -> None:
+        before, self._verdicts[id_] = self._verdicts[id_], after
+        if after == before:
+            return
+        with self._store.transaction() as connection:
+            store.keep_verdict(connection, id_, after)
+            if after.mode is not before.mode:
+                self._announce(connection, id_, after, now)
+
+    def _announce(self, connection: Connection, id_: str, verdict: Verdict, now: datetime) -> None:
+        detail = "; ".join(words.cause(cause).en for cause in verdict.causes)
+        _log.warning("verdict", estate=id_, mode=verdict.mode, causes=detail)
+        store.write_log(connection, now, id_, verdict.by, verdict.mode, detail, drill=verdict.drill)
+        told = words.notice(id_, verdict, self._zone)
+        urgent = verdict.mode is Mode.FALLBACK
+        store.add_notice(connection, now, id_, told.zh, told.en, urgent=urgent)
+
+    def _forget(self, now: datetime) -> None:
+        if now - self._forgot_at < timedelta(hours=1):
+            return
+        self._forgot_at = now
+        with self._store.transaction() as connection:
+            store.forget(connection, now - REMEMBERED)
+
+    # -- what people ask for -------------------------------------------------------------
+
+    def declare(self, id_: str, person: str, reason: str, now: datetime, *, drill: bool = False) -> None:
+        """Enter fallback for an estate, because a person says so.
+
+        Raises:
+            NotFound: No such estate.
+            Rejected: See `state.declare`.
+        """
+        with self._lock:
+            self._enter(id_, state.declare(self._verdict(id_), person, reason, now, drill=drill), now)
+
+    def begin_recovery(self, id_: str, person: str, now: datetime) -> None:
+        """Begin an estate's recovery, because a person has seen the platform work.
+
+        Raises:
+            NotFound: No such estate.
+            Rejected: See `state.begin_recovery`.
+        """
+        with self._lock:
+            verdict = self._verdict(id_)
+            self._enter(id_, state.begin_recovery(verdict, self.findings(id_), person, now), now)
+
+    def close(self, id_: str, person: str, now: datetime) -> None:
+        """Close an estate's fallback, because a person confirms that everybody has been seen.
+
+        Raises:
+            NotFound: No such estate.
+            Rejected: See `state.close`.
+        """
+        with self._lock:
+            self._enter(id_, state.close(self._verdict(id_), self.gates(id_), person, now), now)
+
+    def gates(self, id_: str) -> Gates:
+        """Return what stands between an estate and NORMAL."""
+        with self._lock:
+            return Gates(canary.good_since(list(self._estates[id_].runs)))
+
+    def _verdict(self, id_: str) -> Verdict:
+        if id_ not in self._verdicts:
+            raise NotFound("estate", id_)
+        return self._verdicts[id_]
+
+    # -- what is shown -------------------------------------------------------------------
+
+    def view(self) -> View:
+        """Return everything as it stands, for the page and the metrics."""
+        with self._lock:
+            estates = tuple(
+                EstateView(id_, self._verdicts[id_], self.findings(id_), self.gates(id_), estate.runs)
+                for id_, estate in self._estates.items()
+            )
+            return View(estates, tuple(self._processes.values()), self._stepped_at)
+
+
+@dataclass(frozen=True, slots=True)
+class EstateView:
+    """An estate as it stands; `findings` is what is wrong now, the verdict's causes why it was declared."""
+
+    id: str
+    verdict: Verdict
+    findings: Findings
+    gates: Gates
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The community as it stands at `at`."""
+
+    estates: tuple[EstateView, ...]
+    processes: tuple[Process, ...]
+    at: datetime
+
+    @property
+    def mode(self) -> Mode:
+        """The mode of the whole."""
+        return state.whole([estate.verdict for estate in self.estates])

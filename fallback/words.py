@@ -1,0 +1,76 @@
+"""Sentences of the watchdog, in Chinese and English.  Pure.
+
+Used by `watchdog` for notices and by `page`.  People read these under stress: what is
+wrong, since when, what to do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from fallback.state import Mode
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from fallback.state import Cause, Verdict
+
+
+class Both(NamedTuple):
+    """One sentence in both languages."""
+
+    zh: str
+    en: str
+
+
+MODES: Final = {
+    Mode.NORMAL: Both("正常", "Normal"),
+    Mode.DEGRADED: Both("降级", "Degraded"),
+    Mode.FALLBACK: Both("人工接管", "Fallback: people take over"),
+    Mode.RECOVERING: Both("恢复中", "Recovering"),
+}
+STAGES: Final = {
+    "published": Both("消息服务器（MQTT）未确认", "the MQTT broker does not confirm"),
+    "stored": Both("入库未完成", "the event is not stored"),
+    "alerted": Both("告警未到达值班台", "no alert reaches the console"),
+    "acknowledged": Both("平台不接受确认操作", "the platform does not take the acknowledgement"),
+    "slow": Both("全程可达但过慢", "the way is open but too slow"),
+}
+CAUSES: Final = {
+    "canary": Both("探测告警连续超时：{subject_zh}", "canaries do not come back: {subject_en}"),
+    "canary_flapping": Both("探测告警半数超时：{subject_zh}", "every second canary is late: {subject_en}"),
+    "canary_late": Both("一次探测告警超时：{subject_zh}", "one canary is late: {subject_en}"),
+    "receipt": Both("告警可达，但入库回执未返回", "alerts come through, receipts do not"),
+    "service": Both("服务 {subject} 无响应：{detail}", "service {subject} does not answer: {detail}"),
+    "declared": Both("{subject} 手动宣布：{detail}", "declared by {subject}: {detail}"),
+}
+
+
+def cause(cause_: Cause) -> Both:
+    """Return what is wrong, in one sentence."""
+    pattern = CAUSES.get(cause_.code, Both("{code} {subject} {detail}", "{code} {subject} {detail}"))
+    stage = STAGES.get(cause_.subject, Both(cause_.subject, cause_.subject))
+    facts = {
+        "code": cause_.code,
+        "subject": cause_.subject.removeprefix("person:"),
+        "detail": cause_.detail,
+        "subject_zh": stage.zh,
+        "subject_en": stage.en,
+    }
+    return Both(pattern.zh.format(**facts), pattern.en.format(**facts))
+
+
+def notice(estate: str, verdict: Verdict, zone: tzinfo) -> Both:
+    """Return a notice's title and body: the title holds what must be read from a lock screen."""
+    mode = MODES[verdict.mode]
+    drill = "【演练 DRILL】" if verdict.drill else ""
+    title = f"{drill}{estate}：{mode.zh} / {mode.en}"
+    since = f"{verdict.since.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+    lines = [f"自 {since} 起 / since {since}"]
+    for item in verdict.causes:
+        both = cause(item)
+        lines.append(f"· {both.zh} / {both.en}")
+    if verdict.mode is Mode.FALLBACK:
+        lines.append("请按接管程序行动：打开接管页或纸质资料包，先查高风险老人。")
+        lines.append("Act by the procedure: open the fallback page or the printed pack, high risk first.")
+    return Both(title, "\n".join(lines))
