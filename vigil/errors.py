@@ -54,6 +54,13 @@ class Misconfigured(Stop):
         super().__init__(f"{variable}: {why}")
 
 
+class ModelRefused(Stop):
+    """A packaged model does not fit this code; its scores would mean nothing."""
+
+    def __init__(self, model: str, why: object) -> None:
+        super().__init__(f"the {model} model is refused: {why}")
+
+
 class Fenced(Stop):
     """Another writer has taken over this partition; nothing of this transaction may stand."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STOP_S: Final = 5.0
 """Longest wait for a client to stop; without brokers it would hang (aiokafka #659)."""
+Producer = AIOKafkaProducer
 PARTITIONS: Final = 6
 """Of each topic when we create it; a city sets its own."""
 

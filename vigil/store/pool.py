@@ -31,6 +31,8 @@ _KEEPALIVE: Final = {
     "tcp_user_timeout": 10_000,
 }
 """A database that vanished without a word is noticed in about 11 s."""
+_TOO_MUCH: Final = "54"
+"""SQLSTATE class "program limit exceeded": the driver calls it operational, yet it is the data's fault."""
 _log = structlog.get_logger(__name__)
 
 
@@ -85,6 +87,8 @@ class Pool:
             async with self._pool.connection() as connection:
                 yield connection
         except (PoolTimeout, psycopg.OperationalError) as error:
+            if (error.sqlstate or "").startswith(_TOO_MUCH):
+                raise  # trying again would end the same way
             await self._failed()
             raise Unavailable("PostgreSQL", error) from error
         self._failures = 0

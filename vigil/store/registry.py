@@ -87,9 +87,9 @@ async def _read_devices(connection: Connection, registry: Registry, ids: list[st
     assignments = await _assignments(connection, ids)
     for gone in list(registry.devices) if ids is None else ids:
         registry.devices.pop(gone, None)
-    registry.devices.update(
-        (row[0], Device(*row, assignments=tuple(assignments.get(row[0], ())))) for row in devices
-    )
+    for row in devices:
+        values: list[Any] = [*row, tuple(assignments.get(row[0], ()))]
+        registry.devices[row[0]] = Device(*values)
 
 
 async def _assignments(connection: Connection, ids: list[str] | None) -> dict[str, list[Assignment]]:

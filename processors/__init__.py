@@ -1,0 +1,1 @@
+"""Turn events into detections and alerts."""

@@ -1,0 +1,141 @@
+"""`python -m processors`: one member of the group that turns events into detections and alerts.
+
+Three pipelines with consumers and connections of their own, so that alarms never queue:
+alarms; the other events; states, births and dead letters.  Beside them a ticker for what was
+told to wait, a sign of life, and a look whether Kafka's log is still the same.
+`python -m processors train falls ...` trains the models instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import structlog
+
+from processors.falls.model import FallModel
+from processors.intake import DeadHandler, EventHandler, StateHandler
+from processors.pipeline import Pipeline
+from processors.scoring import Scorer
+from processors.ticker import Ticker
+from vigil import kafka, topics
+from vigil.clock import utc_now
+from vigil.errors import Stop, Unavailable
+from vigil.registry import Registry
+from vigil.runtime import retrying, run_until_stopped
+from vigil.settings import ProcessorSettings, load
+from vigil.store import heartbeats
+from vigil.store.pool import Pool, open_pool
+from vigil.telemetry import configure_logging, ops_server
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from processors.intake import Handler
+
+PLACEMENTS = ("waist", "chest", "wrist")
+BEAT_S = 5.0
+_log = structlog.get_logger(__name__)
+
+
+async def serve(settings: ProcessorSettings) -> None:
+    """Take events in until told to stop."""
+    name = f"processors-{socket.gethostname()}-{os.getpid()}"
+    scorer = Scorer({placement: FallModel.load(placement) for placement in PLACEMENTS}, None)
+    handlers: dict[str, tuple[Handler, list[str]]] = {
+        "alarm": (EventHandler(Registry(), scorer), [topics.ALARM]),
+        "bulk": (EventHandler(Registry(), scorer), [topics.EVENT, topics.TELEMETRY, topics.HEALTH]),
+        "state": (StateHandler(), [topics.STATE]),
+        "dead": (DeadHandler(Registry()), [topics.DEAD]),
+    }
+    async with AsyncExitStack() as stack:
+        await retrying(lambda: kafka.create_topics(settings))
+        producer = await stack.enter_async_context(kafka.producer(settings, name))
+        pool = await stack.enter_async_context(open_pool(settings.database_dsn, "ticker", 2))
+        pipelines = {
+            lane: await _pipeline(stack, settings, name, lane, handler, producer)
+            for lane, (handler, _) in handlers.items()
+        }
+        stack.enter_context(ops_server(settings.ops_host, settings.ops_port, {}))
+        _log.info("processors are up", name=name)
+        await run_until_stopped(
+            *(pipeline.run(handlers[lane][1]) for lane, pipeline in pipelines.items()),
+            Ticker(pool, utc_now).run(),
+            _beat(pool, name, list(pipelines.values())),
+            _watch_log(settings, list(pipelines.values())),
+        )
+
+
+async def _pipeline(
+    stack: AsyncExitStack,
+    settings: ProcessorSettings,
+    name: str,
+    lane: str,
+    handler: Handler,
+    producer: kafka.Producer,
+) -> Pipeline:
+    group = f"{settings.processor_group}-{lane}"
+    return Pipeline(
+        lane,
+        await stack.enter_async_context(kafka.consumer(settings, f"{name}-{lane}", group)),
+        producer,
+        await stack.enter_async_context(open_pool(settings.database_dsn, lane, 2)),
+        handler,
+        lambda: kafka.incarnation(settings),
+        utc_now,
+        batch=settings.batch_events,
+        stall_s=settings.stall_s,
+    )
+
+
+async def _beat(pool: Pool, name: str, pipelines: Sequence[Pipeline]) -> None:
+    """Give a sign of life, with progress, for as long as the database takes it."""
+    while True:
+        progress = {pipeline.name: pipeline.progress.records for pipeline in pipelines}
+        try:
+            async with pool.connection() as connection:
+                await heartbeats.beat(connection, name, utc_now(), progress)
+        except Unavailable as error:
+            _log.warning("no sign of life", error=str(error))
+        await asyncio.sleep(BEAT_S)
+
+
+async def _watch_log(settings: ProcessorSettings, pipelines: Sequence[Pipeline]) -> None:
+    """Have every partition claimed anew when Kafka's log has been replaced by another one."""
+    known = ""
+    while True:
+        try:
+            current = await kafka.incarnation(settings)
+        except Unavailable:
+            current = known
+        if known and current != known:
+            _log.error("kafka has another log; reading it whole", before=known, now=current)
+            for pipeline in pipelines:
+                pipeline.forget_claims()
+        known = current
+        await asyncio.sleep(BEAT_S)
+
+
+def main() -> int:
+    """Run the process, or the command named; an error that ends it is one line."""
+    if sys.argv[1:3] == ["train", "falls"]:
+        from processors.falls import train  # noqa: PLC0415 - needs packages that serving does not
+
+        train.main(sys.argv[3:])
+        return 0
+    try:
+        settings = load(ProcessorSettings)
+        configure_logging("processors", settings.log_format, settings.log_level)
+        asyncio.run(serve(settings))
+    except Stop as error:
+        print(f"processors: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""Decide on new events: what was detected, what is to be raised, what has to wait.
+
+Pure: `processors.intake` brings the events, the scores (`processors.scoring`) and what is
+remembered of each subject, and records what comes out.  Every id is derived from the event
+that caused it, so that deciding again changes nothing.
+
+Rules
+-----
+1. A call for help, smoke, gas or water is raised at once; nobody has to have consented.
+2. A suspected fall goes through `processors.fusion`, about the resident who wears the
+   device, else about the zone.
+3. A canary is about itself alone, so that it says nothing of any person and no earlier canary
+   can hide it; it takes the same scoring and the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from processors import fusion
+from processors.fusion import Episode, Evidence, Verdict
+from vigil.alerts import Priority
+from vigil.events import Answer, FallSuspected, Hazard, PoseSuspected, Sos, Stillness, derived_id
+from vigil.store.alerts import NewAlert
+from vigil.store.detections import Detection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from processors.arrivals import Arrival
+
+Sentence = dict[str, str]
+"""One sentence for people, by language; without names."""
+
+FALLS: Final = "falls"
+"""Name of the detector whose states and deadlines these are."""
+
+SOS: Final[Sentence] = {"en": "Asked for help", "zh": "主动求助"}
+HAZARDS: Final[dict[str, Sentence]] = {
+    "smoke": {"en": "Smoke detector went off", "zh": "烟雾报警"},
+    "gas": {"en": "Gas detector went off", "zh": "燃气报警"},
+    "water": {"en": "Water where none should be", "zh": "漏水报警"},
+}
+UNANSWERED: Final[Sentence] = {
+    "en": "Possible fall; no answer within 30 s",
+    "zh": "疑似跌倒，30秒内无应答",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a model made of an event.
+
+    Attributes:
+        score: Calibrated probability of a fall.
+        sentence: Why, in words.
+    """
+
+    score: float
+    model: str
+    model_version: str
+    sentence: Sentence
+
+
+@dataclass(slots=True)
+class Decisions:
+    """What is to be recorded.
+
+    Attributes:
+        episodes: New states, by subject.
+        waits: When to look again, by subject; None where there is nothing to wait for.
+    """
+
+    detections: list[Detection] = field(default_factory=list)
+    alerts: list[NewAlert] = field(default_factory=list)
+    episodes: dict[str, Episode] = field(default_factory=dict)
+    waits: dict[str, datetime | None] = field(default_factory=dict)
+
+
+def subject_of(arrival: Arrival, now: datetime) -> str:
+    """Return whom an event is about: a resident, else a place, else the device itself."""
+    if arrival.synthetic == "canary":
+        return f"canary:{arrival.envelope.id}"
+    residents = arrival.device.residents(now)
+    if len(residents) == 1:
+        return f"resident:{residents[0].id}"
+    return f"zone:{arrival.device.zone}" if arrival.device.zone else f"device:{arrival.device.id}"
+
+
+def needs_episode(arrival: Arrival) -> bool:
+    """Return whether deciding on an event needs what is remembered of its subject."""
+    return isinstance(arrival.data, (FallSuspected, PoseSuspected, Stillness, Answer))
+
+
+def decide(
+    arrivals: Sequence[Arrival],
+    scores: Mapping[UUID, Judged],
+    episodes: Mapping[str, Episode],
+    now: datetime,
+) -> Decisions:
+    """Decide on events that were not known before.
+
+    Args:
+        arrivals: New events, each node's in the order in which it made them.
+        scores: Of each suspected fall, by the event's id.
+        episodes: What is remembered, by subject.
+        now: Present time.
+    """
+    made = Decisions(episodes=dict(episodes))
+    for arrival in arrivals:
+        _decide_one(made, arrival, scores.get(arrival.envelope.id), now)
+    return made
+
+
+def _decide_one(made: Decisions, arrival: Arrival, judged: Judged | None, now: datetime) -> None:
+    match arrival.data:
+        case Sos():
+            _raise_at_once(made, arrival, "sos", SOS, now)
+        case Hazard(hazard=hazard, active=True):
+            _raise_at_once(made, arrival, hazard, HAZARDS[hazard], now)
+        case Answer() if arrival.data.answer == "help":
+            _raise_at_once(made, arrival, "sos", SOS, now)
+        case FallSuspected() | PoseSuspected() if judged is not None:
+            _weigh_fall(made, arrival, judged, now)
+        case Stillness() | Answer():
+            _weigh(made, arrival, _plain_evidence(arrival), None, now)
+
+
+def _raise_at_once(made: Decisions, arrival: Arrival, kind: str, sentence: Sentence, now: datetime) -> None:
+    detection = _detection(arrival, kind, Judged(1.0, "rule", "1", sentence), now)
+    made.detections.append(detection)
+    made.alerts.append(alert_of(detection, sentence))
+
+
+def _weigh_fall(made: Decisions, arrival: Arrival, judged: Judged, now: datetime) -> None:
+    detection = _detection(arrival, "fall", judged, now)
+    made.detections.append(detection)
+    camera = isinstance(arrival.data, PoseSuspected)
+    evidence = Evidence(
+        at=arrival.happened,
+        device=arrival.device.id,
+        detection=str(detection.id),
+        wearable=None if camera else judged.score,
+        camera=judged.score if camera else None,
+    )
+    _weigh(made, arrival, evidence, detection, now)
+
+
+def _plain_evidence(arrival: Arrival) -> Evidence:
+    data = arrival.data
+    if isinstance(data, Stillness):
+        share = data.still_s / data.watched_s if data.watched_s else None
+        return Evidence(at=arrival.happened, device=arrival.device.id, still=share)
+    answer = data.answer if isinstance(data, Answer) else None
+    return Evidence(at=arrival.happened, device=arrival.device.id, answer=answer)
+
+
+def _weigh(
+    made: Decisions, arrival: Arrival, evidence: Evidence, detection: Detection | None, now: datetime
+) -> None:
+    """Take evidence into its subject's episode; `detection` is what it became, if anything."""
+    subject = subject_of(arrival, now)
+    episode, verdict = fusion.step(made.episodes.get(subject), evidence)
+    made.episodes[subject] = episode
+    if verdict is Verdict.WAIT:
+        made.waits.setdefault(subject, now + fusion.WAIT)
+        return
+    if episode.settled:
+        made.waits[subject] = None
+    if verdict is Verdict.RAISE:
+        standing = detection or _detection(arrival, "fall", _standing(episode), now)
+        made.detections.extend([standing] if detection is None else [])
+        made.alerts.append(alert_of(standing, standing.explanation))
+
+
+def _standing(episode: Episode) -> Judged:
+    sentence = {"en": "Impact, then lay still", "zh": "撞击后静止不动"}
+    return Judged(fusion.probability(episode), "fusion", "1", sentence)
+
+
+def _detection(arrival: Arrival, kind: str, judged: Judged, now: datetime) -> Detection:
+    residents = arrival.device.residents(now)
+    return Detection(
+        id=derived_id("detection", kind, arrival.envelope.id),
+        event=arrival.envelope.id,
+        time=arrival.happened,
+        kind=kind,
+        subject=subject_of(arrival, now),
+        resident=residents[0].id if len(residents) == 1 and arrival.synthetic != "canary" else None,
+        zone=arrival.device.zone,
+        estate=arrival.node.estate,
+        device=arrival.device.id,
+        score=judged.score,
+        model=judged.model,
+        model_version=judged.model_version,
+        explanation=judged.sentence,
+        synthetic=arrival.synthetic,
+        made_at=now,
+    )
+
+
+def alert_of(detection: Detection, sentence: Sentence) -> NewAlert:
+    """Return the alert that a detection asks for; all that is detected of people is critical."""
+    return NewAlert(
+        id=derived_id("alert", detection.id),
+        subject=detection.subject,
+        kind=detection.kind,
+        priority=Priority.CRITICAL,
+        estate=detection.estate,
+        zone=detection.zone,
+        resident=detection.resident,
+        event_time=detection.time,
+        summary=sentence,
+        synthetic=detection.synthetic,
+        detection=detection.id,
+    )
+
+
+def decide_overdue(episode: Episode, detection: Detection) -> tuple[Episode, NewAlert | None]:
+    """Decide on an episode whose wait is over.
+
+    Args:
+        episode: What is remembered.
+        detection: The detection that it stands on.
+    """
+    settled, verdict = fusion.overdue(episode)
+    raised = verdict is Verdict.RAISE
+    return settled, alert_of(detection, UNANSWERED) if raised else None

@@ -1,0 +1,389 @@
+"""What is done with a batch, in the one transaction that `processors.pipeline` opens for it.
+
+Three kinds of topics, three handlers: events (store, decide, raise), states and births
+(keep), dead letters (keep; one of the alarm lane is raised).  Each returns the receipts that
+may be given when, and only when, the transaction has committed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+import msgspec
+import structlog
+from prometheus_client import Counter, Histogram
+
+from processors.arrivals import dead_of, letter_id, sort
+from processors.decide import FALLS, Decisions, alert_of, decide, needs_episode, subject_of
+from processors.fusion import Episode
+from vigil import events, topics
+from vigil.events import Birth, NodeState, Shed, Tombstone, derived_id
+from vigil.receipts import StoredReceipt
+from vigil.store import alerts, detections, intake, nodes
+from vigil.store.intake import Dead, ShedRange, Withheld
+from vigil.store.registry import refresh
+from vigil.topics import Kind, Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from aiokafka import ConsumerRecord
+
+    from processors.arrivals import Arrival, Sorted
+    from processors.scoring import Scorer
+    from vigil.errors import Rejected
+    from vigil.registry import Registry
+    from vigil.store.intake import Key, Watermark
+    from vigil.store.pool import Connection
+
+    Records: TypeAlias = Sequence[ConsumerRecord[Any, Any]]
+
+
+stored = Counter("vigil_events_stored_total", "New events stored.", ["lane"])
+duplicates = Counter("vigil_events_duplicate_total", "Events that were stored already.", ["lane"])
+withheld = Counter(
+    "vigil_events_withheld_total", "Events without consent: counted, content dropped.", ["purpose"]
+)
+dead = Counter("vigil_events_dead_total", "Dead letters stored.", ["reason"])
+implausible = Counter("vigil_events_implausible_total", "Events whose time cannot be.")
+age = Histogram(
+    "vigil_event_age_seconds",
+    "From when an event happened to when it was decided on.",
+    ["lane"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
+_TABLE_OF: Final = {
+    Lane.ALARM: "event",
+    Lane.EVENT: "event",
+    Lane.TELEMETRY: "telemetry",
+    Lane.HEALTH: "health",
+}
+_log = structlog.get_logger(__name__)
+
+
+class Handler(Protocol):
+    """What is done with the records of some topics, inside a transaction."""
+
+    async def handle(self, connection: Connection, records: Records, now: datetime) -> list[StoredReceipt]:
+        """Take a batch in, and return the receipts to be given after the commit."""
+
+    async def bury(
+        self,
+        why: Rejected,
+        connection: Connection,
+        records: Records,
+        now: datetime,
+    ) -> list[StoredReceipt]:
+        """Put records aside that could not be taken in, as dead letters."""
+
+
+class EventHandler:
+    """Stores events, decides on the new ones, and records what was decided."""
+
+    def __init__(self, registry: Registry, scorer: Scorer) -> None:
+        self._registry = registry
+        self._scorer = scorer
+
+    async def handle(self, connection: Connection, records: Records, now: datetime) -> list[StoredReceipt]:
+        """Take a batch of events in."""
+        await refresh(connection, self._registry)
+        batch = sort(records, self._registry, now)
+        new = await self._store(connection, batch)
+        fresh = [arrival for arrival in batch.arrivals if arrival.envelope.id in new]
+        await self._decide(connection, fresh, now)
+        await _raise_dead(connection, self._registry, batch.dead, new, now)
+        watermarks = await intake.account(connection, _ranges(batch), now)
+        _count(batch, fresh, new, now)
+        return _receipts(watermarks, self._registry)
+
+    async def bury(
+        self,
+        why: Rejected,
+        connection: Connection,
+        records: Records,
+        now: datetime,
+    ) -> list[StoredReceipt]:
+        """Put events aside that could not be taken in."""
+        return await _keep_dead(connection, self._registry, [dead_of(record, why) for record in records], now)
+
+    async def _store(self, connection: Connection, batch: Sorted) -> set[UUID]:
+        """Store everything in its table, and return the ids of what is new."""
+        rows = defaultdict(list)
+        for arrival in batch.arrivals:
+            rows[_TABLE_OF[arrival.envelope.lane] if arrival.plausible else "implausible"].append(
+                arrival.row()
+            )
+        new = await intake.insert_implausible(connection, rows.pop("implausible", []))
+        for table, some in rows.items():
+            new |= await intake.insert_events(connection, table, some)
+        new |= await intake.insert_withheld(connection, batch.withheld)
+        new |= await intake.insert_dead(connection, batch.dead)
+        await intake.insert_shed(connection, _shed_ranges(batch.arrivals))
+        await intake.insert_dead(connection, _tombstones(batch.arrivals))
+        return new
+
+    async def _decide(self, connection: Connection, fresh: list[Arrival], now: datetime) -> None:
+        scores = await self._scorer.score(fresh)
+        subjects = {subject_of(arrival, now) for arrival in fresh if needs_episode(arrival)}
+        known = await detections.load_states(connection, FALLS, subjects)
+        episodes = {subject: msgspec.convert(state, Episode) for subject, state in known.items()}
+        await record(connection, decide(fresh, scores, episodes, now), now)
+
+
+async def record(connection: Connection, made: Decisions, now: datetime) -> None:
+    """Record what was decided; alerts last, since raising them is serialised until the commit."""
+    await detections.insert_detections(connection, made.detections)
+    states = {subject: msgspec.to_builtins(episode) for subject, episode in made.episodes.items()}
+    await detections.save_states(connection, FALLS, states, now)
+    await detections.set_deadlines(connection, FALLS, made.waits)
+    for new in made.alerts:
+        await alerts.raise_alert(connection, new, now)
+
+
+def _ranges(batch: Sorted) -> dict[Key, list[tuple[int, int]]]:
+    """Return every sequence number that the batch accounts for."""
+    ranges = _dead_ranges((*batch.withheld, *batch.dead))
+    for arrival in batch.arrivals:
+        e = arrival.envelope
+        ranges[arrival.node.id, e.boot, e.lane].append((e.seq, e.seq))
+        data = arrival.data
+        if isinstance(data, Shed):
+            ranges[arrival.node.id, data.of_boot, data.of_lane].append((data.first, data.last))
+        elif isinstance(data, Tombstone):
+            ranges[arrival.node.id, data.of_boot, data.of_lane].append((data.of_seq, data.of_seq))
+    return ranges
+
+
+def _shed_ranges(arrivals: Iterable[Arrival]) -> list[ShedRange]:
+    return [
+        ShedRange(
+            a.envelope.id,
+            a.node.id,
+            a.data.of_boot,
+            a.data.of_lane,
+            a.data.first,
+            a.data.last,
+            a.data.reason,
+        )
+        for a in arrivals
+        if isinstance(a.data, Shed)
+    ]
+
+
+def _tombstones(arrivals: Iterable[Arrival]) -> list[Dead]:
+    return [
+        Dead(
+            id=events.event_id(a.node.id, a.data.of_boot, a.data.of_lane, a.data.of_seq),
+            reason="tombstone",
+            detail=f"sent {a.data.sent} times and never stored; the edge has set it aside",
+            origin=a.envelope.source,
+            payload=b"",
+            node=a.node.id,
+            boot=a.data.of_boot,
+            lane=a.data.of_lane,
+            seq=a.data.of_seq,
+            at=a.received_at,
+        )
+        for a in arrivals
+        if isinstance(a.data, Tombstone)
+    ]
+
+
+def _receipts(watermarks: Iterable[Watermark], registry: Registry) -> list[StoredReceipt]:
+    receipts = []
+    for mark in watermarks:
+        node = registry.nodes.get(mark.node)
+        if node is not None:
+            receipts.append(
+                StoredReceipt(
+                    community=node.community,
+                    estate=node.estate,
+                    node=node.id,
+                    boot=mark.boot,
+                    lane=Lane(mark.lane),
+                    stored=mark.stored,
+                ),
+            )
+    return receipts
+
+
+def _count(batch: Sorted, fresh: Sequence[Arrival], new: set[UUID], now: datetime) -> None:
+    for arrival in fresh:
+        stored.labels(arrival.envelope.lane).inc()
+        age.labels(arrival.envelope.lane).observe(max((now - arrival.happened).total_seconds(), 0))
+        if not arrival.plausible:
+            implausible.inc()
+    for arrival in batch.arrivals:
+        if arrival.envelope.id not in new:
+            duplicates.labels(arrival.envelope.lane).inc()
+    for gone in batch.withheld:
+        withheld.labels(gone.purpose).inc(gone.id in new)
+    for letter in batch.dead:
+        dead.labels(letter.reason).inc(letter.id in new)
+
+
+class DeadHandler:
+    """Keeps dead letters; one that came by the alarm lane is raised for its node's zone."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def handle(self, connection: Connection, records: Records, now: datetime) -> list[StoredReceipt]:
+        """Take a batch of dead letters in."""
+        await refresh(connection, self._registry)
+        return await _keep_dead(connection, self._registry, [_letter(record) for record in records], now)
+
+    async def bury(
+        self,
+        why: Rejected,
+        connection: Connection,
+        records: Records,
+        now: datetime,
+    ) -> list[StoredReceipt]:
+        """Keep what remains of a dead letter that cannot even be kept as one."""
+        return await _keep_dead(
+            connection, self._registry, [_remains(record, why) for record in records], now
+        )
+
+
+def _remains(record: ConsumerRecord[Any, Any], why: Rejected) -> Dead:
+    origin = f"{record.topic}/{record.partition}/{record.offset}"
+    at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    payload = record.value or b""
+    return Dead(
+        letter_id(origin, payload), why.reason, why.detail, origin, payload, None, None, None, None, at
+    )
+
+
+async def _keep_dead(
+    connection: Connection,
+    registry: Registry,
+    letters: Sequence[Dead],
+    now: datetime,
+) -> list[StoredReceipt]:
+    """Store dead letters, raise those that may have been an alarm, account for their numbers."""
+    new = await intake.insert_dead(connection, letters)
+    await _raise_dead(connection, registry, letters, new, now)
+    for letter in letters:
+        dead.labels(letter.reason).inc(letter.id in new)
+    known = [letter for letter in letters if letter.node in registry.nodes]
+    return _receipts(await intake.account(connection, _dead_ranges(known), now), registry)
+
+
+def _dead_ranges(gone: Iterable[Dead | Withheld]) -> dict[Key, list[tuple[int, int]]]:
+    ranges: dict[Key, list[tuple[int, int]]] = defaultdict(list)
+    for one in gone:
+        if one.node and one.boot and one.lane and one.seq:
+            ranges[one.node, one.boot, one.lane].append((one.seq, one.seq))
+    return ranges
+
+
+def _letter(record: ConsumerRecord[Any, Any]) -> Dead:
+    headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+    origin = headers.get("origin", f"{record.topic}/{record.partition}")
+    node, boot, lane = headers.get("node"), headers.get("boot"), headers.get("lane")
+    seq = int(headers["seq"]) if "seq" in headers else None
+    id_ = letter_id(origin, record.value or b"")
+    if node and boot and lane and seq:
+        id_ = events.event_id(node, boot, Lane(lane), seq)
+    return Dead(
+        id=id_,
+        reason=headers.get("reason", "unknown"),
+        detail=headers.get("detail", ""),
+        origin=origin,
+        payload=record.value or b"",
+        node=node or _node_of(origin),
+        boot=boot,
+        lane=lane or _lane_of(origin),
+        seq=seq,
+        at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+    )
+
+
+def _node_of(origin: str) -> str | None:
+    levels = origin.split("/")
+    return levels[4] if origin.startswith(topics.ROOT) and len(levels) > 4 else None
+
+
+def _lane_of(origin: str) -> str | None:
+    levels = origin.split("/")
+    return Lane.ALARM if len(levels) > 5 and levels[5] == Kind.ALARM else None
+
+
+async def _raise_dead(
+    connection: Connection,
+    registry: Registry,
+    letters: Iterable[Dead],
+    new: set[UUID],
+    now: datetime,
+) -> None:
+    """Raise new dead letters of the alarm lane: something that may have been a fall was unreadable."""
+    for letter in letters:
+        node = registry.nodes.get(letter.node or "")
+        if letter.lane != Lane.ALARM or letter.id not in new or node is None:
+            continue
+        detection = detections.Detection(
+            id=derived_id("detection", "unreadable", letter.id),
+            event=letter.id,
+            time=letter.at,
+            kind="unreadable_alarm",
+            subject=f"zone:{node.zone}" if node.zone else f"node:{node.id}",
+            resident=None,
+            zone=node.zone,
+            estate=node.estate,
+            device=node.id,
+            score=1.0,
+            model="rule",
+            model_version="1",
+            explanation=UNREADABLE,
+            synthetic=None,
+            made_at=now,
+        )
+        await detections.insert_detections(connection, [detection])
+        await alerts.raise_alert(connection, alert_of(detection, UNREADABLE), now)
+
+
+UNREADABLE: Final = {
+    "en": "An alarm arrived that could not be read; go and see",
+    "zh": "收到无法识别的警报，请前往查看",
+}
+
+
+class StateHandler:
+    """Keeps what nodes say of themselves: online or not, births, replies."""
+
+    async def handle(self, connection: Connection, records: Records, now: datetime) -> list[StoredReceipt]:
+        """Take a batch of states, births and replies in."""
+        for record in records:
+            await self._handle_one(connection, record, now)
+        return []
+
+    async def _handle_one(
+        self, connection: Connection, record: ConsumerRecord[Any, Any], now: datetime
+    ) -> None:
+        topic = topics.parse(dict(record.headers)["topic"].decode())
+        node = topic.address.node
+        if topic.kind is Kind.STATE:
+            state = msgspec.json.decode(record.value, type=NodeState)
+            await nodes.note_state(connection, node, state, now)
+        elif topic.kind is Kind.BIRTH and topic.device is not None:
+            birth = msgspec.json.decode(record.value, type=Birth)
+            await nodes.note_birth(connection, topic.device, birth, now)
+            given = {(node, end.boot, str(end.lane)): end.seq for end in birth.lanes}
+            await intake.note_given(connection, given, now)
+        else:
+            _log.info("reply", node=node, reply=record.value.decode("utf-8", "replace"))
+
+    async def bury(
+        self,
+        why: Rejected,
+        connection: Connection,
+        records: Records,
+        _now: datetime,
+    ) -> list[StoredReceipt]:
+        """Put states and births aside that could not be kept."""
+        await intake.insert_dead(connection, [_remains(record, why) for record in records])
+        return []

@@ -1,0 +1,282 @@
+"""Take batches from Kafka into PostgreSQL, each in one transaction, and give receipts.
+
+Place in the flow: Kafka -> here (`processors.intake` says what is done with a batch) ->
+PostgreSQL -> receipts to `ingest.downlink`.
+
+Rules
+-----
+1. A partition is claimed in the database when it is assigned: the claim raises its epoch, so
+   that whoever wrote for it before can no longer commit, and says where to go on.
+2. A batch's results and its place in the log are one transaction.  Receipts are given after
+   the commit; where they get lost, the edge sends again and is answered again.
+3. When the database is away the batch is tried again for as long as that takes.
+4. When a batch fails for any other reason it is halved, down to the one record that will not
+   go in; after `ATTEMPTS` that one becomes a dead letter, and the rest goes on.
+5. Another incarnation of the log is read from its beginning.
+6. With something to read and no movement for `stall_s`, the process ends and is restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import structlog
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from prometheus_client import Counter, Gauge, Histogram
+
+from vigil import receipts, topics
+from vigil.errors import Fenced, Rejected, Stalled, Unavailable
+from vigil.store import intake
+from vigil.store.intake import EARLIEST
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+
+    from processors.intake import Handler
+    from vigil.clock import Clock
+    from vigil.receipts import StoredReceipt
+    from vigil.store.intake import Claim
+    from vigil.store.pool import Connection, Pool
+
+    Record: TypeAlias = ConsumerRecord[Any, Any]
+    Handle: TypeAlias = Callable[[Connection, Sequence[Record], datetime], Awaitable[list[StoredReceipt]]]
+
+ATTEMPTS: Final = 3
+"""How often one record alone may fail before it is put aside."""
+POLL_MS: Final = 200
+WAIT_S: Final = (0.1, 0.5, 1.0, 2.0)
+"""Waits while the database is away; the last one repeats."""
+RECEIPTS_S: Final = 2.0
+"""Longest wait for Kafka to take receipts."""
+
+batch_seconds = Histogram(
+    "vigil_pipeline_batch_seconds", "One batch, from the log to the commit.", ["pipeline"]
+)
+batch_records = Histogram(
+    "vigil_pipeline_batch_records",
+    "Records in a batch.",
+    ["pipeline"],
+    buckets=(1, 10, 100, 500, 1000, 2000, 5000),
+)
+poisoned = Counter(
+    "vigil_pipeline_poison_total", "Records that could not be taken in, put aside.", ["pipeline"]
+)
+fenced = Counter(
+    "vigil_pipeline_fenced_total", "Batches dropped because another writer has taken over.", ["pipeline"]
+)
+lag = Gauge("vigil_pipeline_lag_records", "Records known to wait in assigned partitions.", ["pipeline"])
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a pipeline has come, and when it last moved (by the loop's clock)."""
+
+    records: int = 0
+    moved_at: float = 0.0
+
+
+class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """Takes in the records of some topics.
+
+    Attributes:
+        progress: For heartbeats and the stall check.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        consumer: AIOKafkaConsumer,
+        producer: AIOKafkaProducer,
+        pool: Pool,
+        handler: Handler,
+        incarnation: Callable[[], Awaitable[str]],
+        clock: Clock,
+        *,
+        batch: int,
+        stall_s: float,
+    ) -> None:
+        self.name = name
+        self.progress = Progress()
+        self._consumer = consumer
+        self._producer = producer
+        self._pool = pool
+        self._handler = handler
+        self._incarnation = incarnation
+        self._clock = clock
+        self._batch = batch
+        self._stall_s = stall_s
+        self._claims: dict[TopicPartition, Claim] = {}
+        self._next: dict[TopicPartition, int] = {}
+
+    async def run(self, subscribed: Sequence[str]) -> None:
+        """Take in for ever.
+
+        Raises:
+            Stalled: Nothing moves although there is something to read.
+        """
+        self._consumer.subscribe(list(subscribed), listener=self)
+        self.progress.moved_at = _now()
+        while True:
+            if not await self.step():
+                self._check_stall()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Forget the claims; what is under way is stopped by the new owner's higher epoch."""
+        for partition in revoked:
+            self._claims.pop(partition, None)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Hold new partitions back until `step` has claimed them in the database."""
+        for partition in assigned:
+            self._consumer.pause(partition)
+
+    async def step(self) -> bool:
+        """Claim what was newly assigned, take in one batch; return whether there was work."""
+        await self._claim_assigned()
+        batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._batch)
+        records = [r for tp, some in batches.items() if tp in self._claims for r in some]
+        if not records:
+            return False
+        batch_records.labels(self.name).observe(len(records))
+        with batch_seconds.labels(self.name).time():
+            await self._take_in(records)
+        self._next |= ends(records)
+        self.progress.records += len(records)
+        self.progress.moved_at = _now()
+        return True
+
+    async def _claim_assigned(self) -> None:
+        unclaimed = [tp for tp in self._consumer.assignment() if tp not in self._claims]
+        if not unclaimed:
+            return
+        try:
+            incarnation = await self._incarnation()
+            for partition in unclaimed:
+                await self._claim(partition, incarnation)
+        except (Unavailable, KafkaError) as error:
+            _log.warning("cannot claim yet", pipeline=self.name, error=str(error))
+            await asyncio.sleep(1)
+
+    async def _claim(self, partition: TopicPartition, incarnation: str) -> None:
+        async with self._pool.transaction() as connection:
+            claim = await intake.claim(connection, partition.topic, partition.partition, incarnation)
+        start = await self._start(partition, claim.next_offset)
+        if partition not in self._consumer.assignment():
+            return
+        self._consumer.seek(partition, start)
+        self._claims[partition] = claim
+        self._next[partition] = start
+        self._consumer.resume(partition)
+        _log.info(
+            "claimed", pipeline=self.name, topic=partition.topic, partition=partition.partition, start=start
+        )
+
+    async def _start(self, partition: TopicPartition, noted: int) -> int:
+        """Return where to begin: the place noted, where the log still has it; else its beginning."""
+        first = (await self._consumer.beginning_offsets([partition]))[partition]
+        end = (await self._consumer.end_offsets([partition]))[partition]
+        if first <= noted <= end:
+            return noted
+        if noted != EARLIEST:
+            _log.error(
+                "log does not have the place noted; reading it whole", topic=partition.topic, noted=noted
+            )
+        return int(first)
+
+    def forget_claims(self) -> None:
+        """Claim everything anew: the log is another one."""
+        for partition in list(self._claims):
+            self._consumer.pause(partition)
+        self._claims.clear()
+
+    async def _take_in(self, records: Sequence[Record]) -> None:
+        """Take records in, halving what will not go in until the culprit stands alone."""
+        handle: Handle = self._handler.handle
+        failures = waits = 0
+        while True:
+            try:
+                given = await self._commit(records, handle)
+            except Unavailable as error:
+                _log.warning("batch waits", pipeline=self.name, records=len(records), error=str(error))
+                await asyncio.sleep(WAIT_S[min(waits, len(WAIT_S) - 1)])
+                waits += 1
+            except Fenced as error:
+                return self._dropped(records, error)
+            except Exception as error:  # noqa: BLE001 - whatever one record does, the others go on
+                failures += 1
+                if len(records) > 1:
+                    return await self._halve(records)
+                if failures >= ATTEMPTS:
+                    handle = self._burial(error)
+            else:
+                return await self._give(given)
+
+    async def _halve(self, records: Sequence[Record]) -> None:
+        middle = len(records) // 2
+        await self._take_in(records[:middle])
+        await self._take_in(records[middle:])
+
+    def _burial(self, error: Exception) -> Handle:
+        """Return what puts a record aside that could not be taken in."""
+        poisoned.labels(self.name).inc()
+        _log.error("record put aside", pipeline=self.name, error=repr(error))
+        why = Rejected("poison", f"{type(error).__name__}: {error}"[:1000])
+        return partial(self._handler.bury, why)
+
+    async def _commit(self, records: Sequence[Record], handle: Handle) -> list[StoredReceipt]:
+        """Do what is to be done with records and move the log's place on, all or nothing."""
+        async with self._pool.transaction() as connection:
+            for partition, next_offset in ends(records).items():
+                claim = self._claims.get(partition)
+                epoch = claim.epoch if claim else 0
+                await intake.advance(connection, partition.topic, partition.partition, epoch, next_offset)
+            return await handle(connection, records, self._clock())
+
+    def _dropped(self, records: Sequence[Record], error: Fenced) -> None:
+        fenced.labels(self.name).inc()
+        _log.warning("batch dropped", pipeline=self.name, records=len(records), error=str(error))
+        for partition in ends(records):
+            if self._claims.pop(partition, None) and partition in self._consumer.assignment():
+                self._consumer.pause(partition)
+
+    async def _give(self, given: Sequence[StoredReceipt]) -> None:
+        """Send receipts; where Kafka does not take them in time, the edges will ask again."""
+        try:
+            async with asyncio.timeout(RECEIPTS_S):
+                for receipt in given:
+                    await self._producer.send(topics.RECEIPT, receipts.encode(receipt), receipt.node.encode())
+        except (KafkaError, TimeoutError) as error:
+            _log.warning("receipts lost", pipeline=self.name, error=repr(error))
+
+    def _check_stall(self) -> None:
+        waiting = sum(self._waiting(partition) for partition in self._claims)
+        lag.labels(self.name).set(waiting)
+        if not waiting:
+            self.progress.moved_at = _now()
+        elif (still := _now() - self.progress.moved_at) > self._stall_s:
+            raise Stalled(self.name, still)
+
+    def _waiting(self, partition: TopicPartition) -> int:
+        """Return how many records are known to wait; a broker may have more than it says."""
+        return max((self._consumer.highwater(partition) or 0) - self._next[partition], 0)
+
+
+def ends(records: Iterable[Record]) -> dict[TopicPartition, int]:
+    """Return the offset after the last record of each partition."""
+    found: dict[TopicPartition, int] = {}
+    for record in records:
+        partition = TopicPartition(record.topic, record.partition)
+        found[partition] = max(found.get(partition, 0), record.offset + 1)
+    return found
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
