@@ -63,7 +63,7 @@ class Process:
         async with AsyncExitStack() as stack:
             stack.callback(self._store.close)
             client = await stack.enter_async_context(_client(settings))
-            officer = Officer(client, utc_now, self._watchdog.canary_at)
+            officer = Officer(client, utc_now, self._watchdog.canary_of)
             checks = {"canaries": self._canary_trouble, "stream": lambda: officer.trouble}
             stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))
             port = stack.enter_context(
@@ -88,12 +88,10 @@ class Process:
             await asyncio.sleep(STEP_S)
 
     def _drained(self, officer: Officer) -> list[Fact]:
-        facts: list[Fact] = [*self._probed]
-        self._probed = []
-        for courier in self._couriers:
-            facts.extend(_emptied(courier.facts))
-        facts.extend(_emptied(officer.facts))
-        return facts
+        probed, self._probed = self._probed, []
+        carried = [fact for courier in self._couriers for fact in _emptied(courier.facts)]
+        passed = _emptied(officer.facts)
+        return [*probed, *carried, *passed]
 
     def _send(self) -> None:
         for courier in self._couriers:

@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from fallback.state import Cause, Findings
-from vigil.events import FallSuspected
+from vigil.events import FallSuspected, derived_id
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -58,7 +58,7 @@ class Run:
     """One canary on its way.
 
     Attributes:
-        event: Id of its event; its alert's subject is `canary:{event}`.
+        event: Id of its event.
         estate: Whose way it tries.
         node: The canary node that sent it, and so the partition it went over.
         made_at: When it set out.
@@ -72,6 +72,11 @@ class Run:
     made_at: datetime
     stamps: tuple[tuple[Stage, datetime], ...] = ()
     judgement: Judgement = Judgement.PENDING
+
+    @property
+    def alert(self) -> UUID:
+        """Id of the alert it raises, derived as `processors.decide` derives it."""
+        return derived_id("alert", derived_id("detection", "fall", self.event))
 
     @property
     def missing(self) -> Stage | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -22,9 +21,10 @@ from fallback.canary import Stage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+    from datetime import datetime
 
-SILENT_S: Final = 30.0
-"""Without a line on the stream, which carries a comment more often, the connection is dead."""
+SILENT_S: Final = 15.0
+"""Three missed heartbeats of the stream: the connection is dead."""
 ANSWER_S: Final = 5.0
 """Longest wait for an answer to an action."""
 AGAIN_S: Final = 1.0
@@ -33,21 +33,20 @@ UNTAKEN: Final = frozenset({"raised", "notifying", "delivered", "unanswered"})
 _log = structlog.get_logger(__name__)
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where an alert is, of which the robot knows only the estate."""
-
-    estate: str
-
-
 class Alert(msgspec.Struct, frozen=True):
-    """What the robot reads of an alert on the stream (`api.views`)."""
+    """What the robot reads of an alert (`api.views.AlertView`)."""
 
     id: UUID
     state: str
     version: int
-    place: Place
-    event_time: datetime
     synthetic: str | None
+
+
+class Board(msgspec.Struct, frozen=True):
+    """The open alerts, and the change after which the stream goes on."""
+
+    alerts: list[Alert]
+    change: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +64,14 @@ class Officer:
     Args:
         client: With the API's address and the robot's token.
         now: The clock.
-        ours: Returns this watchdog's canary of an estate that happened at a moment, or None.
+        ours: Returns the event of this watchdog's canary that raises an alert, or None.
     """
 
     def __init__(
         self,
         client: httpx.AsyncClient,
         now: Callable[[], datetime],
-        ours: Callable[[str, datetime], UUID | None],
+        ours: Callable[[UUID], UUID | None],
     ) -> None:
         self.facts: deque[Passed] = deque()
         self.trouble: str | None = "not connected yet"
@@ -89,7 +88,7 @@ class Officer:
                 try:
                     await self.listen()
                     self.trouble = "the stream ended"
-                except (httpx.HTTPError, httpx.InvalidURL) as error:
+                except (httpx.HTTPError, msgspec.DecodeError) as error:
                     self.trouble = f"{type(error).__name__} {error}".strip()
                 await asyncio.sleep(AGAIN_S)
         finally:
@@ -97,20 +96,27 @@ class Officer:
                 task.cancel()
 
     async def listen(self) -> None:
-        """Follow the stream until it ends."""
+        """Take what is open already, then follow the stream from there until it ends."""
+        answer = await self._client.get("/api/v1/alerts", timeout=ANSWER_S)
+        answer.raise_for_status()
+        board = msgspec.json.decode(answer.content, type=Board)
+        for alert in board.alerts:
+            self._seen(alert)
         timeout = httpx.Timeout(ANSWER_S, read=SILENT_S)
-        async with self._client.stream("GET", "/api/v1/stream", timeout=timeout) as response:
+        where = {"after": board.change}
+        async with self._client.stream("GET", "/api/v1/stream", params=where, timeout=timeout) as response:
             response.raise_for_status()
             self.trouble = None
             async for data in messages(response.aiter_lines()):
-                self._seen(data)
+                alert_ = alert_of(data)
+                if alert_ is not None:
+                    self._seen(alert_)
 
-    def _seen(self, data: str) -> None:
-        alert = alert_of(data)
-        if alert is None or alert.synthetic != "canary" or alert.state not in UNTAKEN:
+    def _seen(self, alert: Alert) -> None:
+        if alert.synthetic != "canary" or alert.state not in UNTAKEN or alert.id in self._taken:
             return
-        event = self._ours(alert.place.estate, alert.event_time)
-        if event is None or alert.id in self._taken:
+        event = self._ours(alert.id)
+        if event is None:
             return
         self._taken.add(alert.id)
         self.facts.append(Passed(event, Stage.ALERTED, self._now()))

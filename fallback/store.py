@@ -34,7 +34,7 @@ SCHEMA: Final = (
                         sent INTEGER NOT NULL DEFAULT 0, next_at REAL NOT NULL, stored_at REAL,
                         PRIMARY KEY (node, boot, lane, seq)) STRICT;
     CREATE INDEX spool_waiting ON spool (node, next_at) WHERE stored_at IS NULL;
-    CREATE TABLE run (event TEXT PRIMARY KEY, estate TEXT NOT NULL, node TEXT NOT NULL, made_at REAL NOT NULL,
+    CREATE TABLE run (event TEXT PRIMARY KEY, alert TEXT NOT NULL UNIQUE, estate TEXT NOT NULL, node TEXT NOT NULL, made_at REAL NOT NULL,
                       published_at REAL, stored_at REAL, alerted_at REAL, acknowledged_at REAL,
                       judgement TEXT NOT NULL) STRICT;
     CREATE INDEX run_estate ON run (estate, made_at);
@@ -178,8 +178,8 @@ def keep_run(connection: sqlite3.Connection, run: Run) -> None:
     """Keep a canary as it stands."""
     stamps = [_stamp(run.at(stage)) for stage in Stage]
     connection.execute(
-        "INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [str(run.event), run.estate, run.node, stamp_of(run.made_at), *stamps, run.judgement],
+        "INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [str(run.event), str(run.alert), run.estate, run.node, stamp_of(run.made_at), *stamps, run.judgement],
     )
 
 
@@ -187,9 +187,9 @@ def _stamp(moment: datetime | None) -> float | None:
     return None if moment is None else stamp_of(moment)
 
 
-def event_at(store: Store, estate: str, made_at: datetime) -> UUID | None:
-    """Return the event of the canary that was made for an estate at this moment."""
-    rows = store.read("SELECT event FROM run WHERE estate = ? AND made_at = ?", estate, stamp_of(made_at))
+def event_of_alert(store: Store, alert: UUID) -> UUID | None:
+    """Return the event of our canary that raises this alert, or None where it is none of ours."""
+    rows = store.read("SELECT event FROM run WHERE alert = ?", str(alert))
     return UUID(rows[0]["event"]) if rows else None
 
 

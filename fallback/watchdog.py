@@ -144,13 +144,9 @@ class Watchdog:
         with self._store.transaction() as connection:
             store.keep_run(connection, changed)
 
-    def canary_at(self, estate: str, event_time: datetime) -> UUID | None:
-        """Return our canary of this estate that happened then, also of earlier starts.
-
-        The time, to the microsecond, is what the API shows of an alert's event; subjects stay
-        inside the platform.
-        """
-        return store.event_at(self._store, estate, event_time)
+    def canary_of(self, alert: UUID) -> UUID | None:
+        """Return the event of our canary that raises this alert, also one of earlier starts."""
+        return store.event_of_alert(self._store, alert)
 
     # -- canaries ------------------------------------------------------------------------
 
