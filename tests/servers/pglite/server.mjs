@@ -24,9 +24,16 @@ net
   .createServer((socket) => {
     socket.setNoDelay(true)
     socket.on('error', () => socket.destroy())
-    serve(socket).catch((error) => console.error(error)).finally(() => socket.destroy())
+    serve(socket).catch(judge).finally(() => socket.destroy())
   })
   .listen(Number(port), '127.0.0.1', () => console.log('listening'))
+
+// A client that breaks off is its own affair; a database that crashed (as COPY makes it) is the end.
+function judge(error) {
+  if (error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error.code === 'ECONNRESET') return
+  console.error(error)
+  process.exit(1)
+}
 
 async function serve(socket) {
   let leave
