@@ -20,6 +20,7 @@ from aiokafka.partitioner import murmur2
 from prometheus_client import Counter, Histogram
 
 from ingest.translate import translate
+from vigil.failpoints import passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,8 +76,11 @@ class Bridge:
         with took.time():
             registry = self._registry()
             records = [translate(m.topic, m.payload, registry) for m in messages]
+            passing("ingest.before_produce")
             await self._produce(records)
+            passing("ingest.after_produce")
             self._inbox.acknowledge(messages)
+            passing("ingest.after_acknowledge")
         self._count(records)
 
     def _count(self, records: Sequence[Record]) -> None:

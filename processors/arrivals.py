@@ -5,6 +5,7 @@ Pure; the first thing `processors.intake` does with a batch, before anything is 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from vigil.events import Data, Envelope
     from vigil.registry import Device, Node, Registry
+    from vigil.store.intake import Key
 
 AHEAD: Final = timedelta(hours=1)
 BEHIND: Final = timedelta(days=60)
@@ -49,6 +51,11 @@ class Arrival:
     synthetic: str | None
 
     @property
+    def key(self) -> Key:
+        """Where its sequence number counts."""
+        return (self.node.id, self.envelope.boot, str(self.envelope.lane))
+
+    @property
     def plausible(self) -> bool:
         """Whether the event's own time can be."""
         return self.received_at - BEHIND <= self.envelope.time <= self.received_at + AHEAD
@@ -74,11 +81,17 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """A batch, taken apart; arrivals in the order in which their nodes made them."""
+    """A batch, taken apart.
+
+    Attributes:
+        arrivals: In the order in which their nodes made them.
+        accounted: First and last of the sequence numbers that the batch accounts for.
+    """
 
     arrivals: list[Arrival]
     withheld: list[Withheld]
     dead: list[Dead]
+    accounted: dict[Key, list[tuple[int, int]]]
 
 
 def sort(records: Iterable[ConsumerRecord[Any, Any]], registry: Registry, now: datetime) -> Sorted:
@@ -89,9 +102,12 @@ def sort(records: Iterable[ConsumerRecord[Any, Any]], registry: Registry, now: d
         registry: Nodes, devices, residents, consents.
         now: Present time, at which consent has to be in force.
     """
-    found = Sorted([], [], [])
+    found = Sorted([], [], [], defaultdict(list))
     for record in records:
         outcome = _read(record, registry)
+        seq = outcome.seq if isinstance(outcome, Dead) else outcome.envelope.seq
+        if seq is not None:
+            found.accounted[outcome.key].append((seq, seq))
         if isinstance(outcome, Dead):
             found.dead.append(outcome)
         elif purpose := withheld_for(outcome.device, outcome.data, now):

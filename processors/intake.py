@@ -15,24 +15,24 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
-from processors.arrivals import dead_of, letter_id, sort
+from processors.arrivals import Sorted, dead_of, letter_id, sort
 from processors.decide import FALLS, Decisions, alert_of, decide, needs_episode, subject_of
 from processors.fusion import Episode
 from vigil import events, topics
 from vigil.events import Birth, NodeState, Shed, Tombstone, derived_id
 from vigil.receipts import StoredReceipt
 from vigil.store import alerts, detections, intake, nodes
-from vigil.store.intake import Dead, ShedRange, Withheld
+from vigil.store.intake import Accounted, Dead, ShedRange
 from vigil.store.registry import refresh
 from vigil.topics import Kind, Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from aiokafka import ConsumerRecord
 
-    from processors.arrivals import Arrival, Sorted
+    from processors.arrivals import Arrival
     from processors.scoring import Scorer
     from vigil.errors import Rejected
     from vigil.registry import Registry
@@ -91,11 +91,15 @@ class EventHandler:
         """Take a batch of events in."""
         await refresh(connection, self._registry)
         batch = sort(records, self._registry, now)
+        before = await intake.lock_accounted(connection, batch.accounted)
+        batch = await _undecided(connection, batch, before)
         new = await self._store(connection, batch)
         fresh = [arrival for arrival in batch.arrivals if arrival.envelope.id in new]
+        await intake.take_back(connection, _again(fresh, before), now)
         await self._decide(connection, fresh, now)
         await _raise_dead(connection, self._registry, batch.dead, new, now)
-        watermarks = await intake.account(connection, _ranges(batch), now)
+        watermarks = await intake.account(connection, batch.accounted, now)
+        watermarks += await _give_up(connection, fresh, now)
         _count(batch, fresh, new, now)
         return _receipts(watermarks, self._registry)
 
@@ -120,10 +124,7 @@ class EventHandler:
         for table, some in rows.items():
             new |= await intake.insert_events(connection, table, some)
         new |= await intake.insert_withheld(connection, batch.withheld)
-        new |= await intake.insert_dead(connection, batch.dead)
-        await intake.insert_shed(connection, _shed_ranges(batch.arrivals))
-        await intake.insert_dead(connection, _tombstones(batch.arrivals))
-        return new
+        return new | await intake.insert_dead(connection, batch.dead)
 
     async def _decide(self, connection: Connection, fresh: list[Arrival], now: datetime) -> None:
         scores = await self._scorer.score(fresh)
@@ -143,53 +144,71 @@ async def record(connection: Connection, made: Decisions, now: datetime) -> None
         await alerts.raise_alert(connection, new, now)
 
 
-def _ranges(batch: Sorted) -> dict[Key, list[tuple[int, int]]]:
-    """Return every sequence number that the batch accounts for."""
-    ranges = _dead_ranges((*batch.withheld, *batch.dead))
-    for arrival in batch.arrivals:
-        e = arrival.envelope
-        ranges[arrival.node.id, e.boot, e.lane].append((e.seq, e.seq))
-        data = arrival.data
-        if isinstance(data, Shed):
-            ranges[arrival.node.id, data.of_boot, data.of_lane].append((data.first, data.last))
-        elif isinstance(data, Tombstone):
-            ranges[arrival.node.id, data.of_boot, data.of_lane].append((data.of_seq, data.of_seq))
-    return ranges
+async def _undecided(connection: Connection, batch: Sorted, before: Mapping[Key, Accounted]) -> Sorted:
+    """Leave out what has been decided before: each sequence number ends as exactly one thing.
+
+    Consent may have changed since, or the registry; what was stored stays stored, and what
+    was withheld stays withheld.
+    """
+    again = (a.envelope.id for a in batch.arrivals if a.envelope.seq in before[a.key])
+    withheld_before = await intake.withheld_among(connection, again)
+    return Sorted(
+        [a for a in batch.arrivals if a.envelope.id not in withheld_before],
+        [w for w in batch.withheld if w.seq not in before[w.node, w.boot, w.lane]],
+        undecided_dead(batch.dead, before),
+        batch.accounted,
+    )
 
 
-def _shed_ranges(arrivals: Iterable[Arrival]) -> list[ShedRange]:
+def undecided_dead(letters: Iterable[Dead], before: Mapping[Key, Accounted]) -> list[Dead]:
+    """Leave out the dead letters of sequence numbers that are accounted for."""
     return [
-        ShedRange(
-            a.envelope.id,
-            a.node.id,
-            a.data.of_boot,
-            a.data.of_lane,
-            a.data.first,
-            a.data.last,
-            a.data.reason,
-        )
-        for a in arrivals
-        if isinstance(a.data, Shed)
+        letter
+        for letter in letters
+        if letter.seq is None or letter.seq not in before.get(letter.key, Accounted())
     ]
 
 
-def _tombstones(arrivals: Iterable[Arrival]) -> list[Dead]:
-    return [
-        Dead(
-            id=events.event_id(a.node.id, a.data.of_boot, a.data.of_lane, a.data.of_seq),
-            reason="tombstone",
-            detail=f"sent {a.data.sent} times and never stored; the edge has set it aside",
-            origin=a.envelope.source,
-            payload=b"",
-            node=a.node.id,
-            boot=a.data.of_boot,
-            lane=a.data.of_lane,
-            seq=a.data.of_seq,
-            at=a.received_at,
-        )
-        for a in arrivals
-        if isinstance(a.data, Tombstone)
-    ]
+def _again(fresh: Iterable[Arrival], before: Mapping[Key, Accounted]) -> list[tuple[Key, int, UUID]]:
+    """Return what is stored now although it had been given up: dead or shed."""
+    return [(a.key, a.envelope.seq, a.envelope.id) for a in fresh if a.envelope.seq in before[a.key]]
+
+
+async def _give_up(connection: Connection, fresh: Iterable[Arrival], now: datetime) -> list[Watermark]:
+    """Store what edges say they have given up, unless it has arrived all the same."""
+    sheds = [shed_range(a.node.id, a.data) for a in fresh if isinstance(a.data, Shed)]
+    stones = [tombstone(a, a.data) for a in fresh if isinstance(a.data, Tombstone)]
+    if not sheds and not stones:
+        return []
+    keys = [(shed.node, shed.boot, shed.lane) for shed in sheds] + [stone.key for stone in stones]
+    before = await intake.lock_accounted(connection, keys)
+    await intake.insert_shed(connection, sheds)
+    await intake.insert_dead(connection, undecided_dead(stones, before))
+    ranges = _dead_ranges(stones)
+    for shed in sheds:
+        ranges[shed.node, shed.boot, shed.lane].append((shed.first, shed.last))
+    return await intake.account(connection, ranges, now)
+
+
+def shed_range(node: str, shed: Shed) -> ShedRange:
+    """Return the sequence numbers that an edge has given up."""
+    return ShedRange(node, shed.of_boot, shed.of_lane, shed.first, shed.last, shed.reason)
+
+
+def tombstone(arrival: Arrival, stone: Tombstone) -> Dead:
+    """Return the dead letter of an event that its edge has set aside, having sent it in vain."""
+    return Dead(
+        id=events.event_id(arrival.node.id, stone.of_boot, stone.of_lane, stone.of_seq),
+        reason="tombstone",
+        detail=f"sent {stone.sent} times and never stored; the edge has set it aside",
+        origin=arrival.envelope.source,
+        payload=b"",
+        node=arrival.node.id,
+        boot=stone.of_boot,
+        lane=stone.of_lane,
+        seq=stone.of_seq,
+        at=arrival.received_at,
+    )
 
 
 def _receipts(watermarks: Iterable[Watermark], registry: Registry) -> list[StoredReceipt]:
@@ -265,19 +284,21 @@ async def _keep_dead(
     now: datetime,
 ) -> list[StoredReceipt]:
     """Store dead letters, raise those that may have been an alarm, account for their numbers."""
+    ranges = _dead_ranges(letters)
+    before = await intake.lock_accounted(connection, ranges)
+    letters = undecided_dead(letters, before)
     new = await intake.insert_dead(connection, letters)
     await _raise_dead(connection, registry, letters, new, now)
     for letter in letters:
         dead.labels(letter.reason).inc(letter.id in new)
-    known = [letter for letter in letters if letter.node in registry.nodes]
-    return _receipts(await intake.account(connection, _dead_ranges(known), now), registry)
+    return _receipts(await intake.account(connection, ranges, now), registry)
 
 
-def _dead_ranges(gone: Iterable[Dead | Withheld]) -> dict[Key, list[tuple[int, int]]]:
+def _dead_ranges(gone: Iterable[Dead]) -> dict[Key, list[tuple[int, int]]]:
     ranges: dict[Key, list[tuple[int, int]]] = defaultdict(list)
     for one in gone:
-        if one.node and one.boot and one.lane and one.seq:
-            ranges[one.node, one.boot, one.lane].append((one.seq, one.seq))
+        if one.seq is not None:
+            ranges[one.key].append((one.seq, one.seq))
     return ranges
 
 

@@ -30,6 +30,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from vigil import receipts, topics
 from vigil.errors import Fenced, Rejected, Stalled, Unavailable
+from vigil.failpoints import passing
 from vigil.store import intake
 from vigil.store.intake import EARLIEST
 
@@ -238,7 +239,10 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 claim = self._claims.get(partition)
                 epoch = claim.epoch if claim else 0
                 await intake.advance(connection, partition.topic, partition.partition, epoch, next_offset)
-            return await handle(connection, records, self._clock())
+            given = await handle(connection, records, self._clock())
+            passing("processors.before_commit")
+        passing("processors.after_commit")
+        return given
 
     def _dropped(self, records: Sequence[Record], error: Fenced) -> None:
         fenced.labels(self.name).inc()
@@ -253,6 +257,7 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             async with asyncio.timeout(RECEIPTS_S):
                 for receipt in given:
                     await self._producer.send(topics.RECEIPT, receipts.encode(receipt), receipt.node.encode())
+            passing("processors.after_receipts")
         except (KafkaError, TimeoutError) as error:
             _log.warning("receipts lost", pipeline=self.name, error=repr(error))
 

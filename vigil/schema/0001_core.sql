@@ -201,14 +201,14 @@ CREATE TABLE withheld (
     day         date NOT NULL
 );
 
+-- What edges have given up and the platform has never had.
 CREATE TABLE shed (
-    id          uuid PRIMARY KEY,
     node        text NOT NULL,
     boot        text NOT NULL,
     lane        text NOT NULL,
-    first       bigint NOT NULL,
-    last        bigint NOT NULL,
-    reason      text NOT NULL
+    reason      text NOT NULL,
+    seqs        int8multirange NOT NULL,
+    PRIMARY KEY (node, boot, lane, reason)
 );
 
 -- What is accounted for, per node, boot and lane; always holds 0, so that the first range

@@ -7,6 +7,8 @@ on, all or nothing.
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from psycopg.sql import Composed
+    from psycopg.types.multirange import Multirange
 
     from vigil.store.pool import Connection
 
+Key = tuple[str, str, str]
+"""(node, boot, lane): where a sequence number counts."""
 EARLIEST: Final = -1
 """Offset of a partition that has to be read from its beginning."""
 
@@ -69,6 +74,11 @@ class Dead:
     seq: int | None
     at: datetime
 
+    @property
+    def key(self) -> Key:
+        """Where `seq` counts; of no use without one."""
+        return (self.node or "", self.boot or "", self.lane or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
@@ -87,13 +97,24 @@ class Withheld:
 class ShedRange:
     """Sequence numbers that an edge has given up, both ends included."""
 
-    id: UUID
     node: str
     boot: str
     lane: str
     first: int
     last: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accounted:
+    """Sequence numbers that are accounted for; ranges with both ends included, ascending."""
+
+    ranges: tuple[tuple[int, int], ...] = ()
+
+    def __contains__(self, seq: int) -> bool:
+        """Return whether a number is accounted for."""
+        at = bisect_right(self.ranges, (seq, math.inf)) - 1
+        return at >= 0 and seq <= self.ranges[at][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +125,6 @@ class Watermark:
     boot: str
     lane: str
     stored: int
-
-
-Key = tuple[str, str, str]
-"""(node, boot, lane)."""
 
 
 async def claim(connection: Connection, topic: str, partition: int, incarnation: str) -> Claim:
@@ -249,14 +266,7 @@ async def insert_withheld(connection: Connection, rows: Sequence[Withheld]) -> s
     return await _insert_few(connection, "withheld", rows)
 
 
-async def insert_shed(connection: Connection, rows: Sequence[ShedRange]) -> set[UUID]:
-    """Store what edges have given up; returns the ids of the new ones."""
-    return await _insert_few(connection, "shed", rows)
-
-
-async def _insert_few(
-    connection: Connection, table: str, rows: Sequence[Dead | Withheld | ShedRange]
-) -> set[UUID]:
+async def _insert_few(connection: Connection, table: str, rows: Sequence[Dead | Withheld]) -> set[UUID]:
     new: set[UUID] = set()
     for row in rows:
         names = tuple(row.__dataclass_fields__)
@@ -268,6 +278,74 @@ async def _insert_few(
         cursor = await connection.execute(query, [getattr(row, name) for name in names])
         new.update(id_ for (id_,) in await cursor.fetchall())
     return new
+
+
+async def lock_accounted(connection: Connection, keys: Iterable[Key]) -> dict[Key, Accounted]:
+    """Return what is accounted for, and let nobody else account for these until the commit.
+
+    Every sequence number ends as exactly one thing; who holds the lock decides which.
+    """
+    wanted = sorted(set(keys))
+    columns = [[key[i] for key in wanted] for i in range(3)]
+    await connection.execute(
+        """
+        INSERT INTO watermark (node, boot, lane, changed_at)
+        SELECT node, boot, lane, now() FROM unnest(%b::text[], %b::text[], %b::text[]) AS t(node, boot, lane)
+        ON CONFLICT DO NOTHING
+        """,
+        columns,
+    )
+    cursor = await connection.execute(
+        """
+        SELECT node, boot, lane, accounted FROM watermark
+        WHERE (node, boot, lane) IN (SELECT * FROM unnest(%b::text[], %b::text[], %b::text[]))
+        ORDER BY node, boot, lane FOR UPDATE
+        """,
+        columns,
+    )
+    rows = await cursor.fetchall()
+    return {(node, boot, lane): _accounted(ranges) for node, boot, lane, ranges in rows}
+
+
+def _accounted(ranges: Multirange[int]) -> Accounted:
+    # PostgreSQL gives whole numbers as [first, after).
+    return Accounted(tuple(((r.lower or 0), (r.upper or 0) - 1) for r in ranges))
+
+
+async def withheld_among(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
+    """Return which events were withheld before: a consent given later does not bring them back."""
+    wanted = list(ids)
+    if not wanted:
+        return set()
+    cursor = await connection.execute("SELECT id FROM withheld WHERE id = ANY(%s)", [wanted])
+    return {id_ for (id_,) in await cursor.fetchall()}
+
+
+async def take_back(connection: Connection, stored: Iterable[tuple[Key, int, UUID]], now: datetime) -> None:
+    """Note that what was dead or shed has been stored after all: it ends as stored, and nothing else."""
+    for (node, boot, lane), seq, id_ in stored:
+        await connection.execute("UPDATE dead_letter SET replayed_at = %s WHERE id = %s", [now, id_])
+        await connection.execute(
+            """
+            UPDATE shed SET seqs = seqs - int8multirange(int8range(%s, %s, '[]'))
+            WHERE node = %s AND boot = %s AND lane = %s
+            """,
+            [seq, seq, node, boot, lane],
+        )
+
+
+async def insert_shed(connection: Connection, rows: Iterable[ShedRange]) -> None:
+    """Store what edges have given up, without what had arrived all the same."""
+    for row in rows:
+        await connection.execute(
+            """
+            INSERT INTO shed AS s (node, boot, lane, reason, seqs)
+            SELECT node, boot, lane, %(reason)s, int8multirange(int8range(%(first)s, %(last)s, '[]')) - accounted
+            FROM watermark WHERE node = %(node)s AND boot = %(boot)s AND lane = %(lane)s
+            ON CONFLICT (node, boot, lane, reason) DO UPDATE SET seqs = s.seqs + excluded.seqs
+            """,
+            {name: getattr(row, name) for name in row.__dataclass_fields__},
+        )
 
 
 async def account(
