@@ -1,0 +1,38 @@
+"""The table of processes."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+from deploy.embedded.plan import Node, Place, children
+
+PLACE = Place(Path("var"), "127.0.0.1", 8000, 8090, {"VIGIL_MQTT_PORT": "1883"})
+NODES = [Node("n1", Path("n1.yaml"), {}), Node("n2", Path("n2.yaml"), {"VIGIL_DATA": "data"})]
+
+
+def numbers() -> count[int]:
+    return count(9000)
+
+
+def test_who_receives_is_started_before_who_sends() -> None:
+    names = [child.name for child in children(PLACE, NODES, numbers().__next__)]
+    assert names == ["processors", "ingest", "api", "fallback", "edge-n1", "edge-n2"]
+
+
+def test_each_process_has_a_port_of_its_own_for_ops_where_it_says_that_it_is_ready() -> None:
+    made = children(PLACE, NODES, numbers().__next__)
+    ports = [child.env["VIGIL_OPS_PORT"] for child in made]
+    assert len(set(ports)) == len(made)
+    assert [child.ready_url for child in made] == [f"http://127.0.0.1:{port}/readyz" for port in ports]
+
+
+def test_every_process_knows_the_servers() -> None:
+    assert all(child.env["VIGIL_MQTT_PORT"] == "1883" for child in children(PLACE, NODES, numbers().__next__))
+
+
+def test_each_edge_has_its_own_configuration_spool_and_settings() -> None:
+    *_, first, second = children(PLACE, NODES, numbers().__next__)
+    assert first.env["VIGIL_EDGE_CONFIG"] == "n1.yaml"
+    assert first.env["VIGIL_EDGE_SPOOL"] != second.env["VIGIL_EDGE_SPOOL"]
+    assert second.env["VIGIL_DATA"] == "data"
