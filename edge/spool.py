@@ -62,6 +62,7 @@ SHED_ORDER: Final = (Lane.TELEMETRY, Lane.HEALTH, Lane.EVENT)
 
 _REPORTS: Final = (Shed, Tombstone, LocalAlarm)
 _ONE: Final = "SELECT * FROM spooled WHERE lane = ? AND ordinal = ? AND seq = ?"
+_REPORTED: Final = "SELECT * FROM spooled WHERE keep ORDER BY lane, ordinal, seq"
 _BEHIND: Final = (
     "SELECT * FROM spooled WHERE lane = ? AND (ordinal, seq) > (?, ?) ORDER BY ordinal, seq LIMIT ?"
 )
@@ -194,6 +195,10 @@ class Spool:
         found = self._db.execute(_ONE, (key.lane, key.ordinal, key.seq)).fetchone()
         return _row(*found) if found else None
 
+    def reports(self) -> list[Row]:
+        """Return the pending events that the node has made about itself."""
+        return [_row(*columns) for columns in self._db.execute(_REPORTED)]
+
     def release(self, receipts: Iterable[Receipt]) -> int:
         """Delete the rows that the platform has accounted for.
 
@@ -222,7 +227,7 @@ class Spool:
 
     def bring_back(self, boot: str, lane: Lane, from_seq: int) -> int:
         """Put rows that were set aside back among the pending ones; return how many."""
-        place = (lane, next((n for n, id_ in self._boots.items() if id_ == boot), 0), from_seq)
+        place = (lane, self.ordinal_of(boot) or 0, from_seq)
         with self._transaction():
             back = self._both(_MOVE_BACK, place)
             self._depth[lane] += back
@@ -251,9 +256,9 @@ class Spool:
         (size,) = self._db.execute("PRAGMA page_size").fetchone()
         return int((pages - free) * size)
 
-    def boot_of(self, ordinal: int) -> str:
-        """Return the id of the boot with this ordinal."""
-        return self._boots[ordinal]
+    def ordinal_of(self, boot: str) -> int | None:
+        """Return the ordinal of one of this spool's boots, None for another's."""
+        return next((ordinal for ordinal, id_ in self._boots.items() if id_ == boot), None)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS accepted (
 ) WITHOUT ROWID;
 -- What the platform has not yet accounted for.
 CREATE TABLE IF NOT EXISTS spooled (%ROW%) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS spooled_keep ON spooled (lane) WHERE keep;
 -- What it never stored although it stored later ones.
 CREATE TABLE IF NOT EXISTS aside (%ROW%) WITHOUT ROWID;
 -- What was given up, and why; for ever.

@@ -1,0 +1,167 @@
+"""One node, put together: which part is given to which, and what ends with what.
+
+Place in the flow: built by `edge.__main__`.  The order of ending is the reverse of the
+flow: sources first, then what they handed over is made durable, then the broker is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import structlog
+
+from edge import sources
+from edge.health import BoxHealth
+from edge.intake import Intake
+from edge.link import Link
+from edge.local_alarm import Watch
+from edge.orders import Orders
+from edge.outbox import Outbox
+from edge.publisher import Publisher
+from edge.remote_config import RemoteConfig
+from edge.running import Running
+from edge.sounder import sounder
+from edge.spool import Spool
+from edge.trigger import impact_and_posture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+
+    from edge.config import Node
+    from edge.reading import Source
+    from edge.timesync import Now
+    from vigil.clock import Clock
+    from vigil.events import FallSuspected
+    from vigil.settings import EdgeSettings
+    from vigil.telemetry import Check
+
+GOODBYE_S: Final = 2.0
+"""How long an ending node waits for the broker."""
+_log = structlog.get_logger(__name__)
+
+
+class Box:
+    """A node with all its parts.
+
+    Attributes:
+        spool: Its spool.
+    """
+
+    def __init__(self, settings: EdgeSettings, now: Now, utc: Clock, rng: Random) -> None:
+        """Read the node's file, open its spool, and connect the parts.
+
+        Raises:
+            Stop: The file or the spool cannot be used.
+        """
+        self._now, self._utc = now, utc
+        kept = settings.edge_spool.with_name(settings.edge_spool.name + ".config.json")
+        self._config = RemoteConfig(settings.edge_config, kept, self._apply)
+        node = self._config.node
+        self._sources = self._built(node)
+        settings.edge_spool.parent.mkdir(parents=True, exist_ok=True)
+        self.spool = Spool(settings.edge_spool, node.address, now(), max_bytes=node.spool_max_mb << 20)
+        if self.spool.salvage:
+            _log.error("the spool's file was set aside", **_told(self.spool))
+        self._intake = Intake(self.spool, now)
+        self._running = Running(self._intake.put, rng)
+        horn = sounder(node.local_alarm)
+        outbox = Outbox(rng)
+        orders = Orders(
+            self.spool,
+            self._intake,
+            outbox,
+            horn,
+            now,
+            reload=self._config.reload,
+            configure=self._config.take,
+        )
+        self._link = Link(settings, node.address, lambda: uuid.uuid4().hex[:12])
+        watch = Watch(looks_like_fall)
+        self._publisher = Publisher(
+            node, self._link, self.spool, self._intake, outbox, watch, horn, orders, now, rng
+        )
+        self._health = BoxHealth(
+            node.node, self.spool, self._intake, now, self._troubles, settings.edge_spool.parent
+        )
+
+    @property
+    def node(self) -> Node:
+        """The config in effect."""
+        return self._config.node
+
+    def checks(self) -> Mapping[str, Check]:
+        """Return what must be well for the node to be ready, by name."""
+        return {
+            "broker": lambda: None if self._link.up else "not connected",
+            "sources": lambda: "; ".join(self._running.trouble.values()) or None,
+        }
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Run until `stopping` is set or a part ends in an error.
+
+        Raises:
+            Stop: The spool is damaged.
+        """
+        self._link.start(self._publisher)
+        self._running.start(self._sources)
+        parts = (
+            asyncio.create_task(self._intake.run(), name="intake"),
+            asyncio.create_task(self._publisher.run(), name="publisher"),
+            asyncio.create_task(self._health.run(self._running.put), name="health"),
+            asyncio.create_task(_until(stopping), name="stopping"),
+        )
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._end(parts)
+        for part in done:
+            part.result()
+
+    async def _end(self, parts: tuple[asyncio.Task[None], ...]) -> None:
+        await self._running.stop()
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
+        await self._intake.close()
+        await self._link.stop(GOODBYE_S)
+        self.spool.close()
+
+    def _built(self, node: Node) -> Mapping[str, Source]:
+        return sources.build(node, self._utc, lambda: self._now().mono)
+
+    async def _apply(self, node: Node) -> None:
+        """Put a config into effect: other sources, other births."""
+        await self._running.replace(lambda: self._built(node))
+        self._publisher.announce_again(node)
+
+    def _troubles(self) -> list[str]:
+        salvaged = ["spool file set aside"] if self.spool.salvage else []
+        return [*salvaged, *self._running.trouble.values()]
+
+
+def looks_like_fall(data: FallSuspected) -> bool:
+    """Judge a window by the simple rule, for the time without the platform."""
+    window = np.array(data.accel_mg, np.float32).reshape(-1, 3) / np.float32(1000)
+    return impact_and_posture(window).is_fall
+
+
+def _told(spool: Spool) -> dict[str, object]:
+    salvage = spool.salvage
+    if salvage is None:
+        return {}
+    lost = sum(shed.last - shed.first + 1 for shed in salvage.lost)
+    return {
+        "aside": salvage.aside.name,
+        "why": salvage.why,
+        "saved": salvage.rows,
+        "lost": lost,
+        "complete": salvage.complete,
+    }
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()

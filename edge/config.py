@@ -1,0 +1,277 @@
+"""A node's file: who it is, which devices it has, and where their observations come from.
+
+Place in the flow: `edge.__main__` reads it at the start (`VIGIL_EDGE_CONFIG`, YAML or
+JSON), `edge.remote_config` takes a newer one from the platform.  Both go through `parse`,
+so that a bad file is refused with the field that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from vigil.errors import Misconfigured, Rejected
+from vigil.events import Id, Synthetic
+from vigil.topics import Address
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Positive = Annotated[float, Meta(gt=0)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+DeviceKind = Literal[
+    "hub",
+    "pendant",
+    "wrist_band",
+    "chest_band",
+    "sos_button",
+    "camera",
+    "motion",
+    "door",
+    "bed",
+    "chair",
+    "appliance",
+    "water_use",
+    "presence",
+    "smoke",
+    "gas",
+    "water",
+]
+WORN: Final = {"pendant": "waist", "wrist_band": "wrist", "chest_band": "chest"}
+"""Where a wearable is worn unless its entry says otherwise."""
+
+
+class _Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A misspelt field is an error, never a default."""
+
+
+class Recordings(_Spec, frozen=True, kw_only=True, tag="recordings", tag_field="kind"):
+    """SisFall or WEDA recordings, played as live wearables.
+
+    A device's `address` is the subject whose recordings it plays, such as `SA01`.
+
+    Attributes:
+        path: Folder of the data set.
+        dataset: Which one.
+        speed: 2 plays twice as fast.
+        seed: Decides the order.
+        first_fall_s: When, after the start, the first recorded fall begins.
+        fall_every_s: Mean time between falls afterwards, over all devices.
+    """
+
+    path: str
+    dataset: Literal["sisfall", "weda"]
+    speed: Positive = 1.0
+    seed: int = 1
+    first_fall_s: Positive = 8.0
+    fall_every_s: Positive = 90.0
+
+
+class HomeLog(_Spec, frozen=True, kw_only=True, tag="home_log", tag_field="kind"):
+    """A recorded home of binary sensors (van Kasteren's format), played at the present time.
+
+    A device's `address` is the sensor's number in the log.
+
+    Attributes:
+        path: The `.sensors` file.
+        speed: 2 plays twice as fast.
+        time_zone: Where the home is to stand: its mornings become mornings there.
+    """
+
+    path: str
+    speed: Positive = 1.0
+    time_zone: str = "Asia/Shanghai"
+
+
+class Simulator(_Spec, frozen=True, kw_only=True, tag="simulator", tag_field="kind"):
+    """A seeded day in an estate, for all devices that name this source; marked `demo`.
+
+    Attributes:
+        seed: Decides everything but the clock.
+        speed: 2 lives twice as fast.
+        time_zone: Where the simulated people live.
+        first_fall_s: When, after the start, the first fall happens.
+        fall_every_s: Mean time between falls afterwards, over all devices.
+    """
+
+    seed: int = 1
+    speed: Positive = 1.0
+    time_zone: str = "Asia/Shanghai"
+    first_fall_s: Positive = 12.0
+    fall_every_s: Positive = 300.0
+
+
+class Udp(_Spec, frozen=True, kw_only=True, tag="udp", tag_field="kind"):
+    """Accelerometers that send lines over UDP; a device's `address` is its name there."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+
+
+class Http(_Spec, frozen=True, kw_only=True, tag="http", tag_field="kind"):
+    """A webhook for sensors and hubs; a device's `address` is its name there."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    token: str | None = None
+
+
+class Cameras(_Spec, frozen=True, kw_only=True, tag="cameras", tag_field="kind"):
+    """The cameras of a box, analysed together; no picture leaves it.
+
+    A device's `address` is a path, an rtsp address or the number of a USB camera.
+
+    Attributes:
+        pose_model: Path of the pose model; without it motion and health only.
+    """
+
+    pose_model: str | None = None
+
+
+class View(_Spec, frozen=True, kw_only=True):
+    """How a camera looks at its place; points are fractions of the frame.
+
+    Attributes:
+        fps: Frames a second that are analysed.
+        masks: Private areas, blackened before anything else sees the frame.
+        zones: Areas by the zone's id.
+        repeat: A file begins again at its end.
+    """
+
+    fps: Annotated[float, Meta(ge=1, le=30)] = 8.0
+    masks: tuple[tuple[tuple[float, float], ...], ...] = ()
+    zones: dict[Id, tuple[tuple[float, float], ...]] = {}
+    repeat: bool = False
+
+
+SourceSpec = Recordings | HomeLog | Simulator | Udp | Http | Cameras
+
+
+class LogAlarm(_Spec, frozen=True, kw_only=True, tag="log", tag_field="kind"):
+    """The local alarm is a line in the log."""
+
+
+class ShellAlarm(_Spec, frozen=True, kw_only=True, tag="shell", tag_field="kind"):
+    """The local alarm is a command."""
+
+    command: Annotated[list[str], Meta(min_length=1)]
+
+
+class HttpAlarm(_Spec, frozen=True, kw_only=True, tag="http", tag_field="kind"):
+    """The local alarm is a POST."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://")]
+
+
+LocalAlarmSpec = LogAlarm | ShellAlarm | HttpAlarm
+
+
+class Device(_Spec, frozen=True, kw_only=True):
+    """A device of this node.
+
+    Attributes:
+        id: As registered with the platform.
+        kind: What it is.
+        zone: Where it is.
+        placement: Where a wearable is worn; by default what its kind implies.
+        source: Name of the source that observes it; none for the node's own device.
+        address: What the source calls it; its id where the source has no name for it.
+        model: Maker's name of it, for the platform's list.
+        firmware: Its software's version.
+        view: How a camera looks at its place.
+    """
+
+    id: Id
+    kind: DeviceKind
+    zone: Id | None = None
+    placement: Literal["waist", "chest", "wrist"] | None = None
+    source: str | None = None
+    address: str | None = None
+    model: str = ""
+    firmware: str = ""
+    view: View = View()
+
+    @property
+    def worn(self) -> str | None:
+        """Where the device is worn, None for what is not worn."""
+        return self.placement or WORN.get(self.kind)
+
+
+class Node(_Spec, frozen=True, kw_only=True):
+    """The whole file.
+
+    Attributes:
+        version: Counts the platform's changes; the installer's file is 0.
+        community, estate, node: The node's address.
+        devices: Its devices; the node's own one (its id, kind `hub`) is added if left out.
+        sources: By name.
+        local_alarm: How the box makes itself heard.
+        spool_max_mb: Bound of the spool.
+        synthetic: Marks all that the node sends, for drills and demonstrations.
+    """
+
+    community: Id
+    estate: Id
+    node: Id
+    version: Annotated[int, Meta(ge=0)] = 0
+    devices: list[Device] = []
+    sources: dict[str, SourceSpec] = {}
+    local_alarm: LocalAlarmSpec = LogAlarm()
+    spool_max_mb: Annotated[int, Meta(ge=1)] = 1024
+    synthetic: Synthetic | None = None
+
+    @property
+    def address(self) -> Address:
+        """Where the node stands."""
+        return Address(self.community, self.estate, self.node)
+
+    def of_source(self, name: str) -> list[Device]:
+        """Return the devices that a source observes."""
+        return [device for device in self.devices if device.source == name]
+
+
+def read(path: Path, variable: str = "VIGIL_EDGE_CONFIG") -> Node:
+    """Read a node's file.
+
+    Raises:
+        Misconfigured: Names the variable, the file and the field.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(variable, f"{path}: {error.strerror}") from None
+    try:
+        return parse(raw, yaml=path.suffix in (".yaml", ".yml"))
+    except Rejected as error:
+        raise Misconfigured(variable, f"{path}: {error.detail}") from None
+
+
+def parse(raw: bytes, *, yaml: bool = False) -> Node:
+    """Decode and check a node's file.
+
+    Raises:
+        Rejected: `bad_config`; the detail names the field.
+    """
+    try:
+        node = msgspec.yaml.decode(raw, type=Node) if yaml else msgspec.json.decode(raw, type=Node)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Rejected("bad_config", str(error)) from None
+    return _checked(node)
+
+
+def _checked(node: Node) -> Node:
+    for id_, count in Counter(device.id for device in node.devices).items():
+        if count > 1:
+            raise Rejected("bad_config", f"device {id_!r} stands {count} times in `$.devices`")
+    for n, device in enumerate(node.devices):
+        if device.source is not None and device.source not in node.sources:
+            known = ", ".join(node.sources) or "none"
+            at = f"`$.devices[{n}].source`"
+            raise Rejected("bad_config", f"{device.source!r} is no source of this node ({known}) - at {at}")
+    if any(device.id == node.node for device in node.devices):
+        return node
+    hub = Device(id=node.node, kind="hub", model="vigil-edge")
+    return msgspec.structs.replace(node, devices=[hub, *node.devices])
