@@ -14,7 +14,7 @@ import structlog
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from pydantic import SecretStr
 
@@ -25,7 +25,7 @@ _PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0)
 _log = structlog.get_logger(__name__)
 
 
-async def wakes(dsn: SecretStr, channel: str, at_least_every_s: float) -> AsyncIterator[bool]:
+async def wakes(dsn: SecretStr, channel: str, at_least_every_s: float) -> AsyncGenerator[bool]:
     """Yield whenever it is time to look: True while connected, False when the connection is lost.
 
     Yields once after each connection, then for each burst of notices, and after

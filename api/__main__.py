@@ -1,0 +1,58 @@
+"""`python -m api`: the duty console, the API and the live stream; commands for its accounts.
+
+Without arguments it serves.  `python -m api account add`, `python -m api token create` and so
+on are in `api.commands`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+
+import structlog
+
+from api import commands
+from api.app import create_app
+from api.live import Hub
+from api.passwords import Passwords
+from api.server import listening_socket, serve_until_cancelled
+from api.services import Services
+from vigil.clock import utc_now
+from vigil.errors import Stop
+from vigil.runtime import run_until_stopped
+from vigil.settings import ApiSettings, load
+from vigil.store.pool import open_pool
+from vigil.telemetry import configure_logging, ops_server
+
+
+async def serve(settings: ApiSettings) -> None:
+    """Serve until told to stop."""
+    async with AsyncExitStack() as stack:
+        socket = stack.enter_context(listening_socket(settings.api_host, settings.api_port))
+        pool = await stack.enter_async_context(open_pool(settings.database_dsn, "api", 8))
+        live = await stack.enter_async_context(open_pool(settings.database_dsn, "api-live", 1))
+        hub = Hub(settings.database_dsn, live, utc_now)
+        app = create_app(Services(pool, hub, Passwords(), utc_now))
+        checks = {"live": lambda: hub.trouble}
+        stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))
+        structlog.get_logger().info("api is up", address=f"http://{settings.api_host}:{settings.api_port}/")
+        await run_until_stopped(hub.run(), serve_until_cancelled(app, socket, hub.close))
+
+
+def main() -> int:
+    """Run the process or a command; an error that ends it is one line."""
+    try:
+        settings = load(ApiSettings)
+        configure_logging("api", settings.log_format, settings.log_level)
+        if len(sys.argv) > 1:
+            return asyncio.run(commands.run(sys.argv[1:], settings, utc_now))
+        asyncio.run(serve(settings))
+    except Stop as error:
+        print(f"api: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

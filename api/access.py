@@ -1,0 +1,104 @@
+"""Who may see and do what: pure facts about roles.
+
+Neighbours: `api.auth` finds out who somebody is, this module what follows from it, and every
+route asks here.  What is outside somebody's scope does not exist for them (404); what is in it
+but not theirs to do is refused (403).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from vigil.store.accounts import EVERY_ESTATE
+from vigil.store.board import Scope
+
+
+class Role(StrEnum):
+    """What somebody is here for; the last three are robots, which come with a token."""
+
+    DUTY_OFFICER = "duty_officer"
+    GRID_WORKER = "grid_worker"
+    SUPERVISOR = "supervisor"
+    COMMUNITY_MANAGER = "community_manager"
+    OPS = "ops"
+    AUDITOR = "auditor"
+    STREET_CENTRE = "street_centre"
+    RESIDENT = "resident"
+    FAMILY = "family"
+    CANARY = "canary"
+    WATCHDOG = "watchdog"
+    READER = "reader"
+
+
+class May(StrEnum):
+    """One thing that a role may do."""
+
+    SEE_ALERTS = "see_alerts"
+    SEE_PEOPLE = "see_people"
+    TAKE = "take"
+    SILENCE = "silence"
+    REVIEW = "review"
+    HAND_TO_FALLBACK = "hand_to_fallback"
+    SEE_ROSTER = "see_roster"
+
+
+_OFFICER: Final = frozenset({May.SEE_ALERTS, May.SEE_PEOPLE, May.TAKE, May.SILENCE})
+GRANTS: Final[dict[Role, frozenset[May]]] = {
+    Role.DUTY_OFFICER: _OFFICER,
+    Role.GRID_WORKER: frozenset({May.SEE_ALERTS, May.SEE_PEOPLE, May.TAKE}),
+    Role.SUPERVISOR: _OFFICER | {May.REVIEW, May.SEE_ROSTER},
+    Role.COMMUNITY_MANAGER: _OFFICER | {May.REVIEW, May.SEE_ROSTER},
+    Role.OPS: frozenset({May.SEE_ALERTS}),
+    Role.AUDITOR: frozenset({May.SEE_ALERTS}),
+    Role.STREET_CENTRE: _OFFICER | {May.SEE_ROSTER},
+    Role.RESIDENT: frozenset(),
+    Role.FAMILY: frozenset(),
+    Role.CANARY: frozenset({May.SEE_ALERTS, May.TAKE}),
+    Role.WATCHDOG: frozenset({May.SEE_ALERTS, May.SEE_PEOPLE, May.SEE_ROSTER, May.HAND_TO_FALLBACK}),
+    Role.READER: frozenset({May.SEE_ALERTS}),
+}
+ROBOTS: Final = frozenset({Role.CANARY, Role.WATCHDOG, Role.READER})
+
+
+class View(StrEnum):
+    """How much of an alert is shown; the live stream encodes each change once per view."""
+
+    NAMED = "named"
+    ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody who has shown who they are.
+
+    Attributes:
+        actor: As transitions name it: `person:{account}` or `robot:{token}`.
+        name: For people to read.
+        role: What they are here for.
+        estates: Ids, or `EVERY_ESTATE`.
+        csrf: What a browser has to send with every change; None with a bearer token, which
+            no other site can make a browser send.
+    """
+
+    actor: str
+    name: str
+    role: Role
+    estates: frozenset[str]
+    csrf: str | None = None
+
+    def may(self, what: May) -> bool:
+        """Whether the role allows it."""
+        return what in GRANTS[self.role]
+
+    @property
+    def scope(self) -> Scope:
+        """What they may know of."""
+        every = EVERY_ESTATE in self.estates
+        return Scope(None if every else self.estates, canary=self.role is Role.CANARY)
+
+    @property
+    def view(self) -> View:
+        """How much of it they are shown."""
+        return View.NAMED if self.may(May.SEE_PEOPLE) else View.ANONYMOUS

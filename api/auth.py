@@ -1,0 +1,147 @@
+"""Who is asking: people by a session cookie, robots by a bearer token.
+
+Neighbours: `api.access` says what follows from it; `vigil.store.accounts` keeps the rows.
+A session's secret travels in an HttpOnly, SameSite=Strict cookie; every change that is made
+with it also has to carry the session's CSRF token, which only our own pages know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import Depends, Request
+
+from api.access import Identity, May, Role
+from api.passwords import digest, lock_after, new_secret
+from api.problems import Denied
+from api.services import Services, ServicesDep
+from vigil.store import accounts
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from vigil.store.pool import Connection
+
+COOKIE: Final = "vigil_session"
+CSRF_HEADER: Final = "X-CSRF-Token"
+SESSION_LASTS: Final = timedelta(hours=13)
+"""A night shift of 12 hours and its handover; then one signs in again."""
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session just begun: the cookie's value, and how long it is good."""
+
+    secret: str
+    lasts: timedelta
+
+
+async def log_in(services: Services, account: str, password: str) -> Opened:
+    """Check a password and begin a session.
+
+    Raises:
+        Denied: 401; the sentence is the same for a wrong name and a wrong password.
+    """
+    now = services.clock()
+    async with services.pool.connection() as connection:
+        found = await accounts.find_account(connection, account)
+        _refuse_locked(found, now)
+        kept = found.password if found and not found.disabled_at else None
+        if not await asyncio.to_thread(services.passwords.verify, kept, password):
+            await _note_failure(connection, account, now)
+            raise Denied(HTTPStatus.UNAUTHORIZED, "wrong_password", "The name or the password is wrong.")
+        secret = new_secret()
+        await accounts.start_session(
+            connection, account, digest(secret), new_secret(), now, now + SESSION_LASTS
+        )
+    return Opened(secret, SESSION_LASTS)
+
+
+def _refuse_locked(found: accounts.Account | None, now: datetime) -> None:
+    if found and found.locked_until and found.locked_until > now:
+        minutes = (found.locked_until - now) // timedelta(minutes=1) + 1
+        detail = f"Too many wrong passwords; try again in {minutes} min, or ask your supervisor."
+        raise Denied(HTTPStatus.UNAUTHORIZED, "locked", detail)
+
+
+async def _note_failure(connection: Connection, account: str, now: datetime) -> None:
+    locked_for = lock_after(await accounts.count_failure(connection, account))
+    if locked_for:
+        await accounts.lock_account(connection, account, now + locked_for)
+
+
+async def log_out(services: Services, request: Request) -> None:
+    """End the session that a request came with."""
+    async with services.pool.connection() as connection:
+        await accounts.end_session(connection, digest(request.cookies.get(COOKIE, "")))
+
+
+async def identify(services: Services, request: Request) -> Identity | None:
+    """Return who sends a request, or None; a bearer token goes before a cookie."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    now = services.clock()
+    async with services.pool.connection() as connection:
+        if scheme.lower() == "bearer":
+            return _robot(await accounts.find_token(connection, digest(token.strip()), now))
+        if secret := request.cookies.get(COOKIE):
+            return _person(await accounts.find_session(connection, digest(secret), now))
+    return None
+
+
+def _robot(token: accounts.Token | None) -> Identity | None:
+    if token is None:
+        return None
+    return Identity(f"robot:{token.id}", token.id, Role(token.role), frozenset(token.estates))
+
+
+def _person(session: accounts.Session | None) -> Identity | None:
+    if session is None:
+        return None
+    actor = f"person:{session.account}"
+    return Identity(actor, session.name, Role(session.role), frozenset(session.estates), session.csrf)
+
+
+async def somebody(request: Request, services: ServicesDep) -> Identity:
+    """Return who sends a request, which may be anybody known; checks the CSRF token of changes.
+
+    Raises:
+        Denied: 401 without a good session or token, 403 with a cookie and no CSRF token.
+    """
+    identity = await identify(services, request)
+    if identity is None:
+        raise Denied(HTTPStatus.UNAUTHORIZED, "no_session", "Sign in, or send a bearer token that is good.")
+    if request.method not in _SAFE and identity.csrf is not None:
+        check_csrf(identity, request.headers.get(CSRF_HEADER, ""))
+    return identity
+
+
+def check_csrf(identity: Identity, sent: str) -> None:
+    """Compare the CSRF token that came with a change.
+
+    Raises:
+        Denied: 403.
+    """
+    if not hmac.compare_digest((identity.csrf or "").encode(), sent.encode()):
+        raise Denied(
+            HTTPStatus.FORBIDDEN, "csrf", f"Send the session's token as {CSRF_HEADER}; reload the page."
+        )
+
+
+SomebodyDep = Annotated[Identity, Depends(somebody)]
+
+
+def require(identity: Identity, what: May) -> None:
+    """Refuse what a role does not allow.
+
+    Raises:
+        Denied: 403.
+    """
+    if not identity.may(what):
+        detail = f"The role {identity.role} may not {what.replace('_', ' ')}."
+        raise Denied(HTTPStatus.FORBIDDEN, "role", detail)

@@ -1,0 +1,219 @@
+"""The console's pages: sign in, the board, one alert.
+
+Neighbours: the templates beside this module, `api.alerts` for what they show, `static/` for
+the modules that keep them live.  Forms carry the session's CSRF token as a field; signing in
+has no session yet, and there the browser's word on where the form came from is checked.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.staticfiles import StaticFiles
+
+from api import auth
+from api.access import GRANTS, Identity, May
+from api.alerts import list_alerts, read_detail
+from api.console import trace
+from api.console.catalogue import HTML_LANGUAGE, LANGUAGES, choose, for_modules, translator
+from api.problems import Denied
+from api.services import Services, ServicesDep
+from api.sessions import set_cookie
+from vigil.errors import NotFound
+from vigil.store import board
+
+THEMES: Final = ("night", "day")
+_YEAR_S: Final = int(timedelta(days=365).total_seconds())
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+_templates: Final = Environment(
+    loader=PackageLoader("api.console"),
+    autoescape=select_autoescape(),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def static_files() -> StaticFiles:
+    """Return what is served below `/static`: style sheet, modules, icon."""
+    return StaticFiles(directory=Path(str(resources.files("api.console") / "static")))
+
+
+@router.get("/login")
+async def login_page(request: Request) -> Response:
+    """Show the form for signing in."""
+    return _render(request, "login.html", error=None, account="")
+
+
+@router.post("/login")
+async def log_in(
+    request: Request,
+    services: ServicesDep,
+    account: Annotated[str, Form(max_length=64)],
+    password: Annotated[str, Form(max_length=1024)],
+) -> Response:
+    """Sign in, and go on to the board."""
+    _refuse_foreign_form(request)
+    try:
+        opened = await auth.log_in(services, account.strip(), password)
+    except Denied as error:
+        return _render(request, "login.html", error=error.kind, account=account, status=error.status)
+    response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+    set_cookie(request, response, opened)
+    return response
+
+
+def _refuse_foreign_form(request: Request) -> None:
+    """Refuse a form that another site made the browser send.
+
+    Raises:
+        Denied: 403.
+    """
+    origin = request.headers.get("Origin")
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != request.url.netloc):
+        raise Denied(HTTPStatus.FORBIDDEN, "csrf", "Sign in on the console's own page.")
+
+
+@router.post("/logout")
+async def log_out(request: Request, services: ServicesDep, csrf: Annotated[str, Form()] = "") -> Response:
+    """Sign out."""
+    identity = await auth.identify(services, request)
+    if identity is not None:
+        auth.check_csrf(identity, csrf)
+        await auth.log_out(services, request)
+    response = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+    response.delete_cookie(auth.COOKIE)
+    return response
+
+
+@router.post("/preferences")
+async def prefer(
+    request: Request,
+    language: Annotated[str | None, Form()] = None,
+    theme: Annotated[str | None, Form()] = None,
+) -> Response:
+    """Remember a language or a theme in the browser, and go back to where one was."""
+    _refuse_foreign_form(request)
+    back = urlsplit(request.headers.get("Referer", "")).path
+    response = RedirectResponse(back if back.startswith("/") else "/", HTTPStatus.SEE_OTHER)
+    if language is not None and language in LANGUAGES:
+        response.set_cookie("language", language, max_age=_YEAR_S, samesite="lax")
+    if theme is not None and theme in THEMES:
+        response.set_cookie("theme", theme, max_age=_YEAR_S, samesite="lax")
+    return response
+
+
+@router.get("/")
+async def board_page(request: Request, services: ServicesDep) -> Response:
+    """Show the board: what is open, by urgency, with who has it."""
+    identity = await auth.identify(services, request)
+    if identity is None:
+        return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+    if not identity.may(May.SEE_ALERTS):
+        return _render(request, "nothing.html", identity=identity, status=HTTPStatus.FORBIDDEN)
+    page = await list_alerts(services, identity, state="open", limit=500)
+    community, zone = await _community(services)
+    data = _page_data(request, identity, zone) | page.model_dump(mode="json", include={"alerts", "change"})
+    return _render(request, "board.html", identity=identity, community=community, data=data)
+
+
+@router.get("/alerts/{alert}")
+async def alert_page(request: Request, services: ServicesDep, alert: UUID) -> Response:
+    """Show one alert with why, trace, resident and history."""
+    identity = await auth.identify(services, request)
+    if identity is None:
+        return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+    try:
+        auth.require(identity, May.SEE_ALERTS)
+        detail = await read_detail(services, identity, alert)
+    except (NotFound, Denied):
+        return _render(request, "nothing.html", identity=identity, status=HTTPStatus.NOT_FOUND)
+    community, zone = await _community(services)
+    data = _page_data(request, identity, zone) | {
+        "alerts": [detail.model_dump(mode="json", exclude={"transitions", "detections"})],
+        "change": None,
+    }
+    traces = {d.id: _trace(d.event_data) for d in detail.detections}
+    return _render(
+        request,
+        "alert.html",
+        identity=identity,
+        community=community,
+        data=data,
+        alert=detail,
+        traces=traces,
+        local=_local_time(zone),
+    )
+
+
+async def _community(services: Services) -> tuple[str, str]:
+    """Return the community's name (all of them, where there are several) and its time zone."""
+    async with services.pool.connection() as connection:
+        found = await board.communities(connection)
+    return " · ".join(name for name, _ in found), found[0][1] if found else "UTC"
+
+
+def _page_data(request: Request, identity: Identity, zone: str) -> dict[str, Any]:
+    """Collect what the page's modules need."""
+    language = _language(request)
+    return {
+        "csrf": identity.csrf,
+        "me": identity.actor,
+        "may": sorted(GRANTS[identity.role]),
+        "language": HTML_LANGUAGE[language],
+        "zone": zone,
+        "messages": for_modules(language),
+    }
+
+
+def _trace(data: dict[str, Any] | None) -> trace.Trace | None:
+    samples = (data or {}).get("accel_mg")
+    return trace.draw(samples, (data or {}).get("rate_hz", 50)) if samples else None
+
+
+def _local_time(zone: str) -> Any:
+    """Return the filter that shows a time in the community's zone."""
+    place = ZoneInfo(zone)
+
+    def local(moment: datetime, form: str = "%H:%M:%S") -> str:
+        return moment.astimezone(place).strftime(form)
+
+    return local
+
+
+def _language(request: Request) -> str:
+    return choose(request.cookies.get("language"), request.headers.get("Accept-Language", ""))
+
+
+def _render(
+    request: Request,
+    template: str,
+    *,
+    status: int = HTTPStatus.OK,
+    identity: Identity | None = None,
+    **facts: Any,
+) -> HTMLResponse:
+    language = _language(request)
+    theme = request.cookies.get("theme", THEMES[0])
+    html = _templates.get_template(template).render(
+        t=translator(language),
+        language=language,
+        languages=LANGUAGES,
+        html_language=HTML_LANGUAGE[language],
+        theme=theme if theme in THEMES else THEMES[0],
+        identity=identity,
+        **facts,
+    )
+    return HTMLResponse(html, status)

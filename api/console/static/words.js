@@ -1,0 +1,50 @@
+/* What a card says: pure functions of an alert and the time. */
+
+import { data, t } from "./dom.js";
+
+const URGENCY = ["critical", "high", "medium", "trouble"];
+const ICONS = {
+  fall: "fall", stillness: "fall", sos: "sos", smoke: "smoke", gas: "gas", water: "water",
+  inactivity: "clock", no_return: "clock", wandering: "clock", routine: "clock", welfare: "clock",
+  device: "trouble", platform: "trouble", dead_letter: "trouble", outage: "trouble", rota: "trouble",
+};
+const clock = new Intl.DateTimeFormat(data.language, {
+  timeZone: data.zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+});
+
+export const timeOfDay = (moment) => clock.format(moment);
+export const iconOf = (alert) => ICONS[alert.kind] ?? "alert";
+export const isOpen = (alert) => !["resolved", "reviewed"].includes(alert.state);
+export const isHeld = (alert) => ["acknowledged", "attending", "fallback_owned"].includes(alert.state);
+export const listOf = (alert) =>
+  isHeld(alert) ? "held" : alert.state === "silenced" ? "resting" : "waiting";
+
+/* The most urgent first, then the oldest. */
+export function inOrder(a, b) {
+  return URGENCY.indexOf(a.priority) - URGENCY.indexOf(b.priority)
+    || Date.parse(a.raised_at) - Date.parse(b.raised_at) || (a.id < b.id ? -1 : 1);
+}
+
+export function age(milliseconds) {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  if (seconds < 60) return t("js.seconds", { s: seconds });
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return t("js.minutes", { m: minutes, s: String(seconds % 60).padStart(2, "0") });
+  return t("js.hours", { h: Math.floor(minutes / 60), m: String(minutes % 60).padStart(2, "0") });
+}
+
+export function place(alert) {
+  const { estate_name: estate, building, zone_name: zone, floor } = alert.place;
+  const parts = [estate, building, zone].filter(Boolean);
+  if (!zone && floor !== null) parts.push(t("js.floor", { floor }));
+  return parts.join(" · ") || t("js.unknown_place");
+}
+
+export const who = (alert) => alert.resident?.name ?? null;
+export const headline = (alert) => [t(`kind.${alert.kind}`), who(alert)].filter(Boolean).join(" · ");
+export const sentence = (alert) => alert.summary[data.language.slice(0, 2)] ?? alert.summary.en ?? "";
+
+export function holder(alert) {
+  if (!alert.holder) return null;
+  return alert.holder.actor === data.me ? t("js.you") : t("js.by", { name: alert.holder.name });
+}

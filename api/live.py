@@ -1,0 +1,239 @@
+"""The live stream: every change of an alert, once encoded, to every session that may see it.
+
+Place in the flow: PostgreSQL notifies (`vigil.store.listen`), the hub reads what is new in the
+order of the changes, encodes each once per view, and puts the same bytes into the sessions'
+queues; `api.stream` writes them out.
+
+Rules
+-----
+1. A frame's `id:` is the number of its change.  A session that comes back with the last one it
+   saw is first given what it missed from the table, then what the hub passes on; a number that
+   was already sent is skipped.  So nothing is missed and nothing is sent twice.
+2. A session that does not keep up is dropped when its queue is full; it comes back by itself,
+   and rule 1 holds for it.  Nobody waits for a slow reader.
+3. A session that was away for more than `CATCH_UP` changes, or names one that is yet to come
+   (the database was put back), is told to load the board anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from api.views import alert_view
+from vigil.errors import Unavailable
+from vigil.store import alerts, board
+from vigil.store.listen import wakes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from pydantic import SecretStr
+
+    from api.access import Identity, View
+    from vigil.clock import Clock
+    from vigil.store.board import CardChange, Scope
+    from vigil.store.pool import Pool
+
+QUEUE: Final = 512
+"""Frames a session may lag behind; at 1 kB a frame 200 slow sessions hold 100 MB at most."""
+CATCH_UP: Final = 2000
+"""Changes that are sent one by one after an absence; past that, loading the board is shorter."""
+BATCH: Final = 500
+LOOK_EVERY_S: Final = 5.0
+"""Without any notice the hub looks all the same: a notice may be lost, a row cannot."""
+_SESSIONS: Final = Gauge("vigil_live_sessions", "Consoles and robots that are connected to the live stream.")
+_DROPPED: Final = Counter("vigil_live_dropped_total", "Sessions dropped because they did not keep up.")
+_CHANGES: Final = Counter("vigil_live_changes_total", "Changes passed on to the live stream.")
+_LAG: Final = Histogram(
+    "vigil_live_lag_seconds",
+    "From an alert's change to its place in the sessions' queues.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Frame:
+    """A change, encoded at most once per view.
+
+    Attributes:
+        change: Its number.
+        source: What changed.
+    """
+
+    change: int
+    source: CardChange
+    _encoded: dict[View, bytes] = field(default_factory=dict)
+
+    def bytes_for(self, view: View) -> bytes:
+        """Return the event as it goes over the wire."""
+        if view not in self._encoded:
+            shown = alert_view(self.source.card, view).model_dump_json()
+            text = f"id: {self.change}\nevent: {self.source.action}\ndata: {shown}\n\n"
+            self._encoded[view] = text.encode()
+        return self._encoded[view]
+
+    def concerns(self, scope: Scope) -> bool:
+        """Whether the change is in somebody's scope."""
+        alert = self.source.card.alert
+        return scope.covers(alert.estate, alert.synthetic)
+
+
+class Session:
+    """One reader of the live stream, and what waits for it."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.scope = identity.scope
+        self.ended = False
+        self._waiting: deque[Frame] = deque()
+        self._wake = asyncio.Event()
+
+    def offer(self, frame: Frame) -> bool:
+        """Put a frame into the queue; False when it is full, and the session ends."""
+        if len(self._waiting) >= QUEUE:
+            self.end()
+            return False
+        self._waiting.append(frame)
+        self._wake.set()
+        return True
+
+    def end(self) -> None:
+        """Let the reader finish."""
+        self.ended = True
+        self._wake.set()
+
+    async def take(self, timeout_s: float) -> list[Frame]:
+        """Return what waits, or nothing after `timeout_s`."""
+        if not self._waiting and not self.ended:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                return []
+        self._wake.clear()
+        taken = list(self._waiting)
+        self._waiting.clear()
+        return taken
+
+
+class Hub:
+    """Reads changes once and passes them on to every session.
+
+    Attributes:
+        position: Number of the last change passed on; None before the first look.
+        trouble: What is wrong, in a few words, or None.
+    """
+
+    def __init__(self, dsn: SecretStr, pool: Pool, clock: Clock) -> None:
+        self.position: int | None = None
+        self.trouble: str | None = "not listening yet"
+        self.closed = False
+        self._dsn = dsn
+        self._pool = pool
+        self._clock = clock
+        self._sessions: set[Session] = set()
+
+    async def run(self) -> None:
+        """Pass changes on until cancelled."""
+        async with aclosing(wakes(self._dsn, alerts.CHANNEL, LOOK_EVERY_S)) as knocks:
+            async for connected in knocks:
+                try:
+                    self.trouble = None if connected else "not listening to the database"
+                    while connected and await self.advance():
+                        pass
+                except Unavailable as error:
+                    self.trouble = str(error)
+                    _log.warning("live stream waits", error=str(error))
+
+    async def advance(self) -> bool:
+        """Read the next changes and pass them on; returns whether there may be more."""
+        async with self._pool.connection() as connection:
+            if self.position is None:
+                self.position = await alerts.last_change(connection)
+            changes = await board.cards_after(connection, self.position, BATCH)
+        for change in changes:
+            self._pass_on(Frame(change.change, change))
+            self.position = change.change
+        return len(changes) == BATCH
+
+    def _pass_on(self, frame: Frame) -> None:
+        _CHANGES.inc()
+        _LAG.observe(max(0.0, (self._clock() - frame.source.card.alert.changed_at).total_seconds()))
+        for session in list(self._sessions):
+            if frame.concerns(session.scope) and not session.offer(frame):
+                _DROPPED.inc()
+                self._sessions.discard(session)
+
+    def close(self) -> None:
+        """Let every session end, and accept no new one: the process is going down."""
+        self.closed = True
+        for session in self._sessions:
+            session.end()
+
+    @contextmanager
+    def session(self, identity: Identity) -> Iterator[Session]:
+        """Keep a session while its connection lasts."""
+        session = Session(identity)
+        self._sessions.add(session)
+        _SESSIONS.inc()
+        if self.closed:
+            session.end()
+        try:
+            yield session
+        finally:
+            self._sessions.discard(session)
+            _SESSIONS.dec()
+
+    async def follow(
+        self, session: Session, after: int | None, quiet_s: float
+    ) -> AsyncIterator[bytes | None]:
+        """Yield a session's bytes: what it missed after a change, then what comes; None when quiet.
+
+        Args:
+            session: Already in the hub, so that nothing falls between the two.
+            after: Number of the last change it saw; None begins with what comes now.
+            quiet_s: How long nothing may happen before None is yielded.
+        """
+        sent = after or 0
+        if after is not None and await self._is_far(after):
+            sent = await self._now()
+            yield f"id: {sent}\nevent: reload\ndata: {{}}\n\n".encode()
+        elif after is not None:
+            async for frames in self._missed(after):
+                sent = frames[-1].change
+                yield self._joined(session, frames)
+        while not session.ended:
+            frames = [f for f in await session.take(quiet_s) if f.change > sent]
+            sent = frames[-1].change if frames else sent
+            yield self._joined(session, frames) or None
+
+    async def _now(self) -> int:
+        async with self._pool.connection() as connection:
+            return await alerts.last_change(connection)
+
+    async def _is_far(self, after: int) -> bool:
+        """Whether a session was away too long, or comes from a database that is no more (rule 3)."""
+        return not 0 <= await self._now() - after <= CATCH_UP
+
+    async def _missed(self, after: int) -> AsyncIterator[list[Frame]]:
+        """Read what happened after a change up to now, in batches."""
+        while True:
+            async with self._pool.connection() as connection:
+                changes = await board.cards_after(connection, after, BATCH)
+            if not changes:
+                return
+            yield [Frame(change.change, change) for change in changes]
+            after = changes[-1].change
+
+    @staticmethod
+    def _joined(session: Session, frames: list[Frame]) -> bytes:
+        view = session.identity.view
+        return b"".join(frame.bytes_for(view) for frame in frames if frame.concerns(session.scope))

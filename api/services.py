@@ -1,0 +1,39 @@
+"""What the routes work with, built in `__main__` and passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.live import Hub
+from api.passwords import Passwords
+from vigil.clock import Clock
+from vigil.store.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that a request may need.
+
+    Attributes:
+        pool: Connections for people's requests.
+        hub: The live stream.
+        passwords: Hashing, slow on purpose.
+        clock: Present time.
+    """
+
+    pool: Pool
+    hub: Hub
+    passwords: Passwords
+    clock: Clock
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the application that answers a request."""
+    found: Services = request.app.state.services
+    return found
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]
