@@ -160,7 +160,7 @@ class Player:
         return self._rng.choice(self.falls if falls else self._calm)
 
     async def _play(self, put: Put, recording: Recording) -> None:
-        played = self._recordings[recording].astype(np.float32) / 1000
+        played = self._recordings[recording].astype(np.float32) / np.float32(1000)
         self._worn = wearable.begin(self._utc(), RATE_HZ * self._speed, self._worn)
         if await self._hand_over(put, played, interruptible=not recording.is_fall):
             posture = played[-RATE_HZ // 2 :].mean(axis=0)
