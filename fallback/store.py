@@ -79,7 +79,7 @@ class Store:
         if version > len(SCHEMA):
             raise Stop(f"the watchdog's state is of version {version}, this program knows {len(SCHEMA)}")
         for number, script in enumerate(SCHEMA[version:], version + 1):
-            self._connection.executescript(f"BEGIN;{script};PRAGMA user_version={number};COMMIT;")
+            self._connection.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version={number};COMMIT;")
 
     def close(self) -> None:
         """Close the file."""
