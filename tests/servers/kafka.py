@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from deploy.embedded.servers import HOST, ServerError, _Process, free_port
+from deploy.embedded.servers import HOST, ServerError, ServerProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ def missing() -> str | None:
     return None
 
 
-class ApacheKafka(_Process):
+class ApacheKafka(ServerProcess):
     """A Kafka on the loopback; its log survives a kill, since the kernel has it."""
 
     name: ClassVar[str] = "kafka"

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from deploy.embedded.servers import HOST, ServerError, _Process
+from deploy.embedded.servers import HOST, ServerError, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def missing() -> str | None:
     return None if program() else INSTALL
 
 
-class Mosquitto(_Process):
+class Mosquitto(ServerProcess):
     """A broker on the loopback; it keeps what it saved in the last five seconds.
 
     Without users anybody may say and hear anything, as with the embedded broker: a test of the

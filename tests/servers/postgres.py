@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.embedded.servers import Postgres, ServerError, _run_as_nobody
+from deploy.embedded.servers import Postgres, ServerError, run_as_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,4 +65,4 @@ class DebianPostgres(Postgres):
         if folder is None:
             raise ServerError(self.name, INSTALL)
         command = [str(folder / program), *argv]
-        return [*_run_as_nobody(self.folder, folder / program), *command] if os.geteuid() == 0 else command
+        return [*run_as_nobody(self.folder, folder / program), *command] if os.geteuid() == 0 else command

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from deploy.embedded.servers import HOST, ServerError, _Process
+from deploy.embedded.servers import HOST, ServerError, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def _installed() -> Path:
     return folder
 
 
-class WasmTimescale(_Process):
+class WasmTimescale(ServerProcess):
     """A TimescaleDB on the loopback; its data are files, and survive a kill."""
 
     name: ClassVar[str] = "timescale"
