@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,11 +20,15 @@ from api.passwords import Passwords
 from api.server import listening_socket, serve_until_cancelled
 from api.services import Services
 from vigil.clock import utc_now
-from vigil.errors import Stop
+from vigil.errors import Misconfigured, Rejected, Stop
+from vigil.roster import read_private_key
 from vigil.runtime import run_until_stopped
 from vigil.settings import ApiSettings, load
 from vigil.store.pool import open_pool
 from vigil.telemetry import configure_logging, ops_server
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 async def serve(settings: ApiSettings) -> None:
@@ -33,11 +38,25 @@ async def serve(settings: ApiSettings) -> None:
         pool = await stack.enter_async_context(open_pool(settings.database_dsn, "api", 8))
         live = await stack.enter_async_context(open_pool(settings.database_dsn, "api-live", 1))
         hub = Hub(settings.database_dsn, live, utc_now)
-        app = create_app(Services(pool, hub, Passwords(), utc_now))
+        app = create_app(Services(pool, hub, Passwords(), utc_now, _roster_key(settings)))
         checks = {"live": lambda: hub.trouble}
         stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))
         structlog.get_logger().info("api is up", address=f"http://{settings.api_host}:{settings.api_port}/")
         await run_until_stopped(hub.run(), serve_until_cancelled(app, socket, hub.close))
+
+
+def _roster_key(settings: ApiSettings) -> Ed25519PrivateKey | None:
+    """Read the key that signs the roster.
+
+    Raises:
+        Misconfigured: The file cannot be read, or holds no key.
+    """
+    if settings.api_roster_key is None:
+        return None
+    try:
+        return read_private_key(settings.api_roster_key)
+    except (OSError, Rejected) as error:
+        raise Misconfigured("VIGIL_API_ROSTER_KEY", str(error)) from None
 
 
 def main() -> int:

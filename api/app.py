@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 
-from api import alerts, problems, sessions, stream
+from api import alerts, problems, sessions, snapshot, stream
 from api.console import pages
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ def create_app(services: Services) -> FastAPI:
         title="Vigil", version="1", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json"
     )
     app.state.services = services
+    app.state.error_page = pages.error_page
     problems.install(app)
-    for router in (alerts.router, stream.router, sessions.router, pages.router):
+    for router in (alerts.router, stream.router, sessions.router, snapshot.router, pages.router):
         app.include_router(router)
     app.mount("/static", pages.static_files())
     app.add_middleware(SecurityHeaders)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import Depends, Request
 
 from api.live import Hub
@@ -22,12 +23,14 @@ class Services:
         hub: The live stream.
         passwords: Hashing, slow on purpose.
         clock: Present time.
+        roster_key: Signs the roster for the watchdog; None where none is set.
     """
 
     pool: Pool
     hub: Hub
     passwords: Passwords
     clock: Clock
+    roster_key: Ed25519PrivateKey | None = None
 
 
 def services_of(request: Request) -> Services:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vigil.errors import Misconfigured
@@ -40,7 +40,8 @@ class MqttSettings(_Settings):
 
     mqtt_host: str = "127.0.0.1"
     mqtt_port: Port = 1883
-    mqtt_protocol: Literal[4, 5] = 4
+    # The environment has only text, which Literal does not convert.
+    mqtt_protocol: Annotated[Literal[4, 5], BeforeValidator(int)] = 4
     mqtt_username: str | None = None
     mqtt_password: SecretStr | None = None
     mqtt_ca: Path | None = None
@@ -90,6 +91,7 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
     api_host: str = "127.0.0.1"
     api_port: Port = 8000
     api_secret: SecretStr | None = None
+    api_roster_key: Path | None = None
 
 
 class FallbackSettings(ProcessSettings, MqttSettings):
