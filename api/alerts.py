@@ -231,7 +231,7 @@ async def delivered(services: ServicesDep, identity: SomebodyDep, alert: UUID) -
         await _visible(connection, identity, alert)
         now = await alerts.get(connection, alert, lock=True)
         if now.state in ("raised", "notifying"):
-            step = Step(Action.DELIVER, "system:console", f"on the screen of {identity.actor}")
+            step = Step(Action.DELIVER, "system:console", identity.name)
             await alerts.apply(connection, alert, now.version, step, services.clock())
 
 

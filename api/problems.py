@@ -20,7 +20,7 @@ from vigil.errors import Conflict, NotFound, Rejected, Unavailable, VigilError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastapi import FastAPI, Request
+    from fastapi import FastAPI, Request, Response
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "urn:vigil:problem:"
@@ -86,8 +86,11 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 """What the OpenAPI document says of errors."""
 
 
-def answer(request: Request, status: int, kind: str, title: str, detail: str, **more: Any) -> JSONResponse:
+def answer(request: Request, status: int, kind: str, title: str, detail: str, **more: Any) -> Response:
     """Build the answer for one problem."""
+    if wants_page(request):
+        page: Response = request.app.state.error_page(request, status)
+        return page
     body = {"type": TYPES + kind, "title": title, "status": status, "detail": detail}
     body |= {"instance": request.url.path, **more}
     return JSONResponse(body, status, _headers(status), MEDIA_TYPE)
@@ -101,15 +104,23 @@ def _headers(status: int) -> Mapping[str, str]:
     return {}
 
 
+def wants_page(request: Request) -> bool:
+    """Whether a person is looking: a browser that asks for a page, not for the API."""
+    return "text/html" in request.headers.get("Accept", "") and not request.url.path.startswith("/api/")
+
+
 def install(app: FastAPI) -> None:
-    """Make an application answer every error as a problem."""
+    """Make an application answer every error as a problem, and to people as a page.
+
+    `app.state.error_page` makes the page of a status.
+    """
     app.add_exception_handler(VigilError, _vigil)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _vigil(request: Request, error: Exception) -> JSONResponse:
+async def _vigil(request: Request, error: Exception) -> Response:
     match error:
         case Denied():
             return answer(request, error.status, error.kind, error.status.phrase, str(error))
@@ -126,7 +137,7 @@ async def _vigil(request: Request, error: Exception) -> JSONResponse:
             return await _unexpected(request, error)
 
 
-def _conflict(request: Request, error: Conflict) -> JSONResponse:
+def _conflict(request: Request, error: Conflict) -> Response:
     detail = f"{error.holder} has it." if error.holder else "It was changed meanwhile; look at it again."
     version = error.version if isinstance(error, Taken) else None
     return answer(
@@ -134,18 +145,18 @@ def _conflict(request: Request, error: Conflict) -> JSONResponse:
     )
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else []
     errors = [{"pointer": "/" + "/".join(map(str, e["loc"])), "detail": str(e["msg"])} for e in found]
     detail = "; ".join(f"{e['pointer']}: {e['detail']}" for e in errors)
     return answer(request, 422, "invalid", "The request is not as it should be", detail, errors=errors)
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
     return answer(request, status, status.name.lower(), status.phrase, status.description or status.phrase)
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("unexpected error", path=request.url.path, exc_info=error)
     return answer(request, 500, "internal", "Our fault", "Something went wrong here; it was written down.")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+BACKLOG: Final = 1024
 GRACE_S: Final = 5
 """How long requests under way may take at the end."""
 
@@ -46,6 +47,7 @@ def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
             bound.bind((host, port))
         except OSError as error:
             raise Stop(f"VIGIL_API_PORT {port} on {host} cannot be used: {error.strerror}") from None
+        bound.listen(BACKLOG)  # whoever connects from here on waits for us instead of being refused
         yield bound
 
 

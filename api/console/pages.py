@@ -29,7 +29,6 @@ from api.console.catalogue import HTML_LANGUAGE, LANGUAGES, choose, for_modules,
 from api.problems import Denied
 from api.services import Services, ServicesDep
 from api.sessions import set_cookie
-from vigil.errors import NotFound
 from vigil.store import board
 
 THEMES: Final = ("night", "day")
@@ -48,6 +47,12 @@ _templates: Final = Environment(
 def static_files() -> StaticFiles:
     """Return what is served below `/static`: style sheet, modules, icon."""
     return StaticFiles(directory=Path(str(resources.files("api.console") / "static")))
+
+
+def error_page(request: Request, status: int) -> HTMLResponse:
+    """Say in a person's words that something cannot be shown."""
+    away = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return _render(request, "nothing.html", what="away" if away else "nothing", status=status)
 
 
 @router.get("/login")
@@ -122,7 +127,7 @@ async def board_page(request: Request, services: ServicesDep) -> Response:
     if identity is None:
         return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
     if not identity.may(May.SEE_ALERTS):
-        return _render(request, "nothing.html", identity=identity, status=HTTPStatus.FORBIDDEN)
+        return error_page(request, HTTPStatus.FORBIDDEN)
     page = await list_alerts(services, identity, state="open", limit=500)
     community, zone = await _community(services)
     data = _page_data(request, identity, zone) | page.model_dump(mode="json", include={"alerts", "change"})
@@ -135,11 +140,8 @@ async def alert_page(request: Request, services: ServicesDep, alert: UUID) -> Re
     identity = await auth.identify(services, request)
     if identity is None:
         return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
-    try:
-        auth.require(identity, May.SEE_ALERTS)
-        detail = await read_detail(services, identity, alert)
-    except (NotFound, Denied):
-        return _render(request, "nothing.html", identity=identity, status=HTTPStatus.NOT_FOUND)
+    auth.require(identity, May.SEE_ALERTS)
+    detail = await read_detail(services, identity, alert)
     community, zone = await _community(services)
     data = _page_data(request, identity, zone) | {
         "alerts": [detail.model_dump(mode="json", exclude={"transitions", "detections"})],

@@ -7,6 +7,7 @@ import { age, headline, holder, iconOf, place, sentence, timeOfDay, who } from "
 const KEYS = { acknowledge: "T", attend: "A", resolve: "R", silence: "S" };
 const NEEDS = { acknowledge: "take", attend: "take", resolve: "take", silence: "silence" };
 const SETTLE_MS = 450;
+const LATE_MS = { critical: 60_000, high: 300_000 };
 
 export class Card {
   constructor(alert, { act, fresh }) {
@@ -33,7 +34,9 @@ export class Card {
   }
 
   tick(now) {
-    this.age.textContent = age(now - Date.parse(this.alert.raised_at));
+    const waited = now - Date.parse(this.alert.raised_at);
+    this.age.textContent = age(waited);
+    this.element.dataset.late = !this.alert.holder && waited > (LATE_MS[this.alert.priority] ?? Infinity);
   }
 
   /* A card that has just moved under a finger does not take the tap that was meant for another. */
