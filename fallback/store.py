@@ -45,6 +45,36 @@ SCHEMA: Final = (
                          title TEXT NOT NULL, body TEXT NOT NULL, urgent INTEGER NOT NULL,
                          tries INTEGER NOT NULL DEFAULT 0, next_at REAL NOT NULL, sent_at REAL) STRICT;
     """,
+    """
+    CREATE TABLE roster (id INTEGER PRIMARY KEY CHECK (id = 1), signed BLOB NOT NULL, fetched_at REAL NOT NULL)
+        STRICT;
+    CREATE TABLE interval (resident TEXT NOT NULL, estate TEXT NOT NULL, since REAL NOT NULL, until REAL,
+                           fallback INTEGER NOT NULL, PRIMARY KEY (resident, since)) STRICT;
+    CREATE TABLE checked (id INTEGER PRIMARY KEY, resident TEXT NOT NULL, estate TEXT NOT NULL, at REAL NOT NULL,
+                          by TEXT NOT NULL, method TEXT NOT NULL, result TEXT NOT NULL, fell INTEGER,
+                          note TEXT NOT NULL, source TEXT NOT NULL, form INTEGER NOT NULL,
+                          keyed_at REAL NOT NULL, drill INTEGER NOT NULL) STRICT;
+    CREATE INDEX checked_resident ON checked (resident, at);
+    CREATE TABLE assigned (resident TEXT PRIMARY KEY, helper TEXT NOT NULL, at REAL NOT NULL) STRICT;
+    CREATE TABLE helper (name TEXT NOT NULL, estate TEXT NOT NULL, here_at REAL NOT NULL,
+                         PRIMARY KEY (name, estate)) STRICT;
+    CREATE TABLE keyed (form INTEGER NOT NULL, estate TEXT NOT NULL, facts BLOB NOT NULL, by TEXT NOT NULL,
+                        at REAL NOT NULL, PRIMARY KEY (estate, form)) STRICT;
+    CREATE TABLE late_alert (id TEXT PRIMARY KEY, estate TEXT NOT NULL, resident TEXT NOT NULL,
+                             kind TEXT NOT NULL, event_time REAL NOT NULL) STRICT;
+    CREATE TABLE decision (key TEXT PRIMARY KEY, estate TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,
+                           by TEXT NOT NULL, at REAL NOT NULL) STRICT;
+    CREATE TABLE step_done (estate TEXT NOT NULL, procedure TEXT NOT NULL, step TEXT NOT NULL, by TEXT NOT NULL,
+                            at REAL NOT NULL, declared_at REAL NOT NULL, PRIMARY KEY (estate, step, declared_at))
+        STRICT;
+    CREATE TABLE pack (path TEXT PRIMARY KEY, estate TEXT NOT NULL, made_at REAL NOT NULL, roster_at REAL NOT NULL,
+                       sha256 TEXT NOT NULL) STRICT;
+    CREATE TABLE drill (id INTEGER PRIMARY KEY, estate TEXT NOT NULL, kind TEXT NOT NULL, scenario TEXT NOT NULL,
+                        owner TEXT NOT NULL, planned_at REAL NOT NULL, begun_at REAL, ended_at REAL,
+                        measures BLOB) STRICT;
+    CREATE TABLE action (id INTEGER PRIMARY KEY, drill INTEGER NOT NULL REFERENCES drill, what TEXT NOT NULL,
+                         owner TEXT NOT NULL, due_at REAL NOT NULL, closed_at REAL, closed_by TEXT) STRICT;
+    """,
 )
 """Scripts in order; the database's `user_version` says how many have been run."""
 BUSY_S: Final = 5.0

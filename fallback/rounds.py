@@ -1,0 +1,204 @@
+"""The order in which people are seen, and how far they have come.  Pure.
+
+Place in the flow: `coverage` says who is unprotected, `page` shows each helper a list and
+takes the ticks, `papers` prints the same order, `drills` measures it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from fallback.capacity import ALL_TARGET, HIGH_TARGET
+from vigil.roster import HIGH
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vigil.roster import Resident
+
+WEIGHT: Final = {1: 1, 2: 3, 3: 9}
+"""Of a minute unprotected, by risk: one minute of a high risk outweighs a small wait of others."""
+
+
+class Result(StrEnum):
+    """What a call or a visit found."""
+
+    WELL = "well"
+    HELPED = "helped"
+    HOSPITAL = "hospital"
+    AWAY = "away"
+    NO_ANSWER = "no_answer"
+    NO_ACCESS = "no_access"
+
+
+SEEN: Final = frozenset({Result.WELL, Result.HELPED, Result.HOSPITAL, Result.AWAY})
+"""Results after which somebody knows how the resident is; the others want another attempt."""
+
+
+class Method(StrEnum):
+    """How it was found."""
+
+    PHONE = "phone"
+    DOOR = "door"
+    FAMILY = "family"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One attempt to learn how a resident is.
+
+    Attributes:
+        at: When it took place, which for a paper is before it was keyed in.
+        by: Who did it.
+        source: `page` or `paper`.
+        form: Number of the paper form, or 0.
+        fell: Whether the resident had fallen; None where nobody asked.
+    """
+
+    resident: str
+    at: datetime
+    by: str
+    method: Method
+    result: Result
+    fell: bool | None = None
+    note: str = ""
+    source: str = "page"
+    form: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A resident to be seen.
+
+    Attributes:
+        since: Unprotected since.
+        due: When the target for this risk is missed.
+        attempts: How often somebody has tried in vain.
+        assigned: Who is to go, or None.
+    """
+
+    resident: Resident
+    since: datetime
+    due: datetime
+    attempts: int
+    assigned: str | None
+
+
+def urgency(task: Task, now: datetime) -> float:
+    """Return risk times minutes unprotected."""
+    return WEIGHT[task.resident.risk] * max(0.0, (now - task.since) / timedelta(minutes=1))
+
+
+def by_urgency(tasks: Sequence[Task], now: datetime) -> list[Task]:
+    """Return the order of knocking: high risk first, then risk times minutes; who was tried goes later."""
+    return sorted(
+        tasks,
+        key=lambda t: (t.resident.risk < HIGH, t.attempts, -urgency(t, now), _door(t.resident)),
+    )
+
+
+def by_way(tasks: Sequence[Task]) -> list[Task]:
+    """Return the order of walking: building by building, from the top floor down."""
+    return sorted(tasks, key=lambda t: _door(t.resident))
+
+
+def _door(resident: Resident) -> tuple[str, int, str]:
+    return (resident.building, -resident.floor, resident.home)
+
+
+def open_tasks(
+    residents: Mapping[str, Resident],
+    unprotected: Mapping[str, datetime],
+    checks: Sequence[Check],
+    assigned: Mapping[str, str],
+    declared_at: datetime,
+) -> list[Task]:
+    """Return who is still to be seen.
+
+    Args:
+        residents: By id.
+        unprotected: Residents in an unprotected interval, and since when.
+        checks: What was found; counts for the interval that it lies in.
+        assigned: Who goes to whom.
+        declared_at: From when the targets count.
+    """
+    tasks = []
+    for id_, since in unprotected.items():
+        mine = [check for check in checks if check.resident == id_ and check.at >= since]
+        if id_ in residents and not any(check.result in SEEN for check in mine):
+            resident = residents[id_]
+            target = HIGH_TARGET if resident.risk >= HIGH else ALL_TARGET
+            tasks.append(Task(resident, since, declared_at + target, len(mine), assigned.get(id_)))
+    return tasks
+
+
+def share(tasks: Sequence[Task], staff: Sequence[str]) -> dict[str, str]:
+    """Deal the unassigned residents out, so that each helper walks one stretch of the way.
+
+    High risk is dealt first, evenly; whoever has the fewest residents takes the next stretch.
+
+    Returns:
+        Helper of each resident that had none.
+    """
+    dealt: dict[str, str] = {}
+    if not staff:
+        return dealt
+    for wanted in (True, False):
+        group = by_way([t for t in tasks if t.assigned is None and (t.resident.risk >= HIGH) is wanted])
+        for number, task in enumerate(group):
+            dealt[task.resident.id] = staff[number * len(staff) // len(group)]
+    return dealt
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far people have come.
+
+    Attributes:
+        residents: In an unprotected interval.
+        contacted: Of them, how many somebody has tried to reach.
+        seen: Of them, how many somebody knows to be well, helped or away.
+        in_time: Seen before their target.
+        overdue: Not seen, and past their target.
+        last_min: Minutes from the declaration to the latest of them seen; None where some are not.
+    """
+
+    residents: int
+    contacted: int
+    seen: int
+    in_time: int
+    overdue: int
+    last_min: float | None
+
+
+def progress(
+    residents: Sequence[Resident],
+    unprotected: Mapping[str, datetime],
+    checks: Sequence[Check],
+    declared_at: datetime,
+    now: datetime,
+) -> Progress:
+    """Return how far people have come with these residents."""
+    mine = [resident for resident in residents if resident.id in unprotected]
+    first_seen: dict[str, datetime] = {}
+    tried = set()
+    for check in sorted(checks, key=lambda c: c.at):
+        if check.resident in unprotected and check.at >= unprotected[check.resident]:
+            tried.add(check.resident)
+            if check.result in SEEN:
+                first_seen.setdefault(check.resident, check.at)
+    due = {r.id: declared_at + (HIGH_TARGET if r.risk >= HIGH else ALL_TARGET) for r in mine}
+    seen = {r.id: first_seen[r.id] for r in mine if r.id in first_seen}
+    last = max(seen.values(), default=None) if len(seen) == len(mine) else None
+    return Progress(
+        residents=len(mine),
+        contacted=sum(r.id in tried for r in mine),
+        seen=len(seen),
+        in_time=sum(at <= due[id_] for id_, at in seen.items()),
+        overdue=sum(r.id not in seen and now > due[r.id] for r in mine),
+        last_min=None if last is None else (last - declared_at) / timedelta(minutes=1),
+    )
