@@ -142,14 +142,14 @@ class Client:
 
     def vanish(self) -> None:
         """Break the connection off without a word, as a lost power supply does."""
-        sock = self._client.socket()
-        assert sock is not None
+        self._client._reset_sockets()
         self._client.loop_stop()
-        sock.close()
 
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # paho leaves the pair of sockets that wakes its thread to the garbage collector.
+        self._client._reset_sockets()
 
 
 @contextlib.contextmanager
