@@ -30,8 +30,15 @@ SHARED = (Kind.EVENT, Kind.TELEMETRY, Kind.HEALTH, Kind.REPLY)
 RETAINED = (Kind.STATE, Kind.BIRTH)
 
 
-def _shared(*kinds: Kind) -> list[str]:
-    return [f"$share/ingest/{every_node(kind)}" for kind in kinds]
+def subscriptions(*, shared: bool) -> dict[str, list[str]]:
+    """Return what each connection subscribes to.
+
+    Args:
+        shared: Whether the members have the messages between them, or each of them all.
+    """
+    prefix = "$share/ingest/" if shared else ""
+    bulk = [prefix + every_node(kind) for kind in SHARED] + [every_node(kind) for kind in RETAINED]
+    return {"alarm": [prefix + every_node(Kind.ALARM)], "bulk": bulk}
 
 
 async def serve(settings: IngestSettings) -> None:
@@ -48,7 +55,7 @@ async def serve(settings: IngestSettings) -> None:
         )
         bridges = []
         checks = {"receipts": downlink.trouble}
-        for lane, topics in _lanes().items():
+        for lane, topics in subscriptions(shared=settings.ingest_shared).items():
             inbox = Inbox(settings, f"{name}-{lane}", topics, settings.ingest_window)
             producer = await stack.enter_async_context(kafka.producer(settings, f"{name}-{lane}"))
             bridges.append(Bridge(await stack.enter_async_context(inbox), producer, watch.registry, utc_now))
@@ -60,12 +67,6 @@ async def serve(settings: IngestSettings) -> None:
             downlink.pass_receipts(consumer),
             watch.run(lambda: {"carried": sum(bridge.carried for bridge in bridges)}),
         )
-
-
-def _lanes() -> dict[str, list[str]]:
-    """Return the subscriptions of each connection."""
-    bulk = _shared(*SHARED) + [every_node(kind) for kind in RETAINED]
-    return {"alarm": _shared(Kind.ALARM), "bulk": bulk}
 
 
 def main() -> int:

@@ -71,8 +71,14 @@ class EdgeSettings(ProcessSettings, MqttSettings):
 
 
 class IngestSettings(ProcessSettings, MqttSettings, KafkaSettings, DatabaseSettings):
-    """`python -m ingest`: one member of the group that carries MQTT to Kafka."""
+    """`python -m ingest`: one member of the group that carries MQTT to Kafka.
 
+    Attributes:
+        ingest_shared: Members share the messages between them.  Off, each takes them all, which
+            costs work and changes nothing: for a broker that loses what a dead member held.
+    """
+
+    ingest_shared: bool = True
     ingest_member: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "1"
     ingest_window: Annotated[int, Field(ge=1, le=65535)] = 1000
 

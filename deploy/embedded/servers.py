@@ -463,11 +463,16 @@ def refuse_full_disk(name: str, folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the servers are, as Vigil's processes want to know it."""
+    """Where the servers are, as Vigil's processes want to know it.
+
+    Attributes:
+        mqtt_shared: Whether shared subscriptions can be relied upon.
+    """
 
     mqtt_host: str
     mqtt_port: int
     mqtt_protocol: int
+    mqtt_shared: bool
     kafka_bootstrap: str
     kafka_idempotent: bool
     kafka_incarnation: str
@@ -479,6 +484,7 @@ class Addresses:
             "VIGIL_MQTT_HOST": self.mqtt_host,
             "VIGIL_MQTT_PORT": str(self.mqtt_port),
             "VIGIL_MQTT_PROTOCOL": str(self.mqtt_protocol),
+            "VIGIL_INGEST_SHARED": str(self.mqtt_shared).lower(),
             "VIGIL_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
             "VIGIL_KAFKA_IDEMPOTENT": str(self.kafka_idempotent).lower(),
             "VIGIL_KAFKA_INCARNATION": self.kafka_incarnation,
@@ -502,6 +508,7 @@ class EmbeddedStack:
             mqtt_host=HOST,
             mqtt_port=self.broker.port,
             mqtt_protocol=4,
+            mqtt_shared=False,
             kafka_bootstrap=f"{HOST}:{self.kafka.port}",
             kafka_idempotent=False,
             kafka_incarnation="",

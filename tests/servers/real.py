@@ -45,6 +45,7 @@ class RealStack:
             mqtt_host=HOST,
             mqtt_port=self.broker.port,
             mqtt_protocol=5,
+            mqtt_shared=True,
             kafka_bootstrap=kafka.bootstrap(self.kafka),
             kafka_idempotent=True,
             kafka_incarnation="",
