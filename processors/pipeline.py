@@ -116,6 +116,7 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._stall_s = stall_s
         self._claims: dict[TopicPartition, Claim] = {}
         self._next: dict[TopicPartition, int] = {}
+        self._joined = False
 
     async def run(self, subscribed: Sequence[str]) -> None:
         """Take in for ever.
@@ -136,8 +137,16 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Hold new partitions back until `step` has claimed them in the database."""
+        self._joined = True
         for partition in assigned:
             self._consumer.pause(partition)
+
+    def trouble(self) -> str | None:
+        """Return what keeps it from working, for `/readyz`; to have no partition is no trouble."""
+        if not self._joined:
+            return "has not joined its group yet"
+        unclaimed = self._consumer.assignment() - self._claims.keys()
+        return f"{len(unclaimed)} partitions not claimed yet" if unclaimed else None
 
     async def step(self) -> bool:
         """Claim what was newly assigned, take in one batch; return whether there was work."""
