@@ -31,6 +31,7 @@ from vigil.events import (
     decode_data,
     encode,
 )
+from vigil.failpoints import passing
 from vigil.topics import Kind, Lane, platform_state
 
 if TYPE_CHECKING:
@@ -311,6 +312,7 @@ class Publisher:
         payload = encode(msgspec.structs.replace(envelope, age=age, replayed=late))
         if not self._link.publish(self._address.topic(Kind(row.key.lane), row.device), payload):
             return False
+        passing("edge.after_publish")
         self._outbox.sent(row.key, now.mono)
         sent_total.labels(row.key.lane, "yes" if again else "no").inc()
         return True

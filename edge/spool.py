@@ -44,6 +44,7 @@ from vigil.events import (
     encode,
     envelope_of,
 )
+from vigil.failpoints import passing
 from vigil.topics import Address, Lane
 
 if TYPE_CHECKING:
@@ -182,7 +183,10 @@ class Spool:
         """
         with self._transaction():
             self._make_room(readings, now)
-            return [self._insert(reading, now) for reading in readings]
+            rows = [self._insert(reading, now) for reading in readings]
+            passing("edge.before_accept")
+        passing("edge.after_accept")
+        return rows
 
     def pending(self, lane: Lane, after: Key | None, limit: int) -> list[Row]:
         """Return a lane's oldest rows behind `after`, at most `limit`."""
@@ -213,6 +217,8 @@ class Spool:
         with self._transaction():
             for receipt in receipts:
                 deleted += self._release(receipt)
+            passing("edge.before_release")
+        passing("edge.after_release")
         return deleted
 
     def set_aside(self, key: Key, sent: int, now: Instant) -> None:
