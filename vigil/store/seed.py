@@ -1,0 +1,34 @@
+"""Put rows of the registry into the database, as an import or a demonstration brings them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg.sql import SQL, Identifier
+from psycopg.types.json import Jsonb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vigil.store.pool import Connection
+
+TABLES: Final = ("community", "estate", "zone", "node", "device", "resident", "assignment", "consent")
+"""What may be put in, in an order that satisfies the foreign keys."""
+
+
+async def put_rows(connection: Connection, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Insert rows by table; a row that is there already stays as it is.
+
+    Args:
+        connection: Inside a transaction, so that all or nothing is put in.
+        tables: Rows, columns by name; a dict as a value becomes JSON.
+    """
+    for table in TABLES:
+        for row in tables.get(table, ()):
+            query = SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
+                Identifier(table),
+                SQL(", ").join(map(Identifier, row)),
+                SQL(", ").join([SQL("%s")] * len(row)),
+            )
+            values = [Jsonb(value) if isinstance(value, dict) else value for value in row.values()]
+            await connection.execute(query, values)
