@@ -64,8 +64,8 @@ def window(*, fall: bool = True, episode: str = "d1-1") -> FallSuspected:
     return FallSuspected(accel_mg=samples, peak_g=3.0, placement="waist", episode=episode)
 
 
-def opened(path: Path, now: Instant = START, **options: int) -> Spool:
-    return Spool(path, ADDRESS, now, **options)
+def opened(path: Path, now: Instant = START, max_bytes: int = 1 << 30) -> Spool:
+    return Spool(path, ADDRESS, now, max_bytes=max_bytes)
 
 
 def keys(spool: Spool, lane: Lane) -> list[tuple[str, int]]:
