@@ -7,8 +7,9 @@ decided here: an impact above 1.8 g is handed on with its surroundings, whatever
 
 Rules
 -----
-1. The first sample above `THRESHOLD_G` opens a search of one second; the largest
-   sample of that second is the peak.
+1. The first sample above `THRESHOLD_G` opens a search: the peak is the sample that no
+   sample of the second after it exceeds.  A stumble less than a second before the fall
+   thus never takes the fall's place.
 2. The window runs from 2 s before the peak to 2 s after it, and is out as soon as its
    last sample is in: at most 2 s after the impact.
 3. After a peak the trigger rests for `REFRACTORY`; what crosses after that is a new
@@ -38,7 +39,7 @@ RATE_HZ: Final = 50
 THRESHOLD_G: Final = 1.8
 """Impact, in g.  All but 6 of 2,148 recorded falls pass it (SisFall waist, WEDA wrist)."""
 SEARCH: Final = 1 * RATE_HZ
-"""Samples after the first crossing in which the peak is sought."""
+"""Samples after a peak that must not exceed it."""
 HALF: Final = 2 * RATE_HZ
 """Samples of a window on either side of the peak."""
 REFRACTORY: Final = 1 * RATE_HZ
@@ -163,15 +164,20 @@ def _windows(
     """Yield every window that the samples, numbered from `base`, hold in full."""
     squared = _squared(samples)
     while (at := int(np.searchsorted(crossings, armed))) < len(crossings):
-        first = int(crossings[at]) - base
-        if first + SEARCH > len(samples):
-            return
-        peak = first + int(squared[first : first + SEARCH].argmax())
+        peak = _peak_from(squared, int(crossings[at]) - base)
         if peak + HALF > len(samples):
             return
         cut = samples[peak - HALF : peak + HALF].copy()
         yield Window(base + peak, float(np.sqrt(squared[peak])), cut)
         armed = base + peak + REFRACTORY
+
+
+def _peak_from(squared: NDArray[np.float32], first: int) -> int:
+    """Climb from a crossing to the sample that none of the second after it exceeds."""
+    peak, ahead = -1, first
+    while peak != ahead:
+        peak, ahead = ahead, ahead + int(squared[ahead : ahead + SEARCH + 1].argmax())
+    return peak
 
 
 def _first_needed(open_: NDArray[np.int64], followed: tuple[int, ...], end: int) -> int:

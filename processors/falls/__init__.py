@@ -1,0 +1,1 @@
+"""Judge the impacts of wearables: measure the window, score it, say why."""

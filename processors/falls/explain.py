@@ -1,0 +1,98 @@
+"""Say in one sentence what a wearable felt, in units a person can picture.
+
+Place in the flow: `processors.scoring` adds the sentence to a score from
+`processors.falls.model`; the duty officer reads it beside the trace.  Pure.
+
+The sentence tells what was measured, not how the model weighed it: an officer can hold
+"4.1 g, 78 degrees, then still" against what the resident says; a list of weights cannot
+be held against anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from processors.falls.features import AFTER, BEFORE, PEAK, RATE_HZ
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LIGHT_G: Final = 0.6
+"""Below this, in g, the body is counted as dropping: gravity is felt by less than two thirds."""
+TOLD_S: Final = 0.08
+"""A shorter drop is left out of the sentence: four samples, too few to be sure of."""
+TURNED_DEG: Final = 45.0
+"""From here on a turn is called another posture."""
+STILL_G: Final = 0.1
+"""Movement in the last second up to which the wearer is said to lie still, in g."""
+
+
+@dataclass(frozen=True, slots=True)
+class Felt:
+    """What a window shows, in physical units.
+
+    Attributes:
+        peak_g: The blow, in g.
+        drop_s: Seconds below `LIGHT_G` in the second before it.
+        turn_deg: Angle between the posture of the first and of the last second.
+        moving_g: Movement in the last second: standard deviation over all axes, in g.
+    """
+
+    peak_g: float
+    drop_s: float
+    turn_deg: float
+    moving_g: float
+
+
+def felt(window: NDArray[np.float32]) -> Felt:
+    """Measure a window, shape (200, 3), in g, the peak at sample 100."""
+    size = np.linalg.norm(window, axis=1)
+    before, after = window[BEFORE], window[AFTER]
+    return Felt(
+        peak_g=float(size[PEAK]),
+        drop_s=float((size[PEAK - RATE_HZ : PEAK] < LIGHT_G).sum()) / RATE_HZ,
+        turn_deg=_degrees(before.mean(axis=0), after.mean(axis=0)),
+        moving_g=float(np.sqrt(after.var(axis=0).sum())),
+    )
+
+
+def explain(window: NDArray[np.float32]) -> dict[str, str]:
+    """Return one sentence on what the wearable felt, in English (`en`) and Chinese (`zh`).
+
+    Args:
+        window: Shape (200, 3), in g at 50 Hz, the peak at sample 100.
+    """
+    shown = felt(window)
+    return {"en": _english(shown), "zh": _chinese(shown)}
+
+
+def _english(shown: Felt) -> str:
+    """Tell it in English."""
+    drop = f" after a drop of {shown.drop_s:.1f} s" if shown.drop_s >= TOLD_S else ""
+    turn = f"posture changed by {shown.turn_deg:.0f}°" if _turned(shown) else "posture hardly changed"
+    rest = "then lay still" if shown.moving_g <= STILL_G else "then still moving"
+    return f"Wearable: a blow of {shown.peak_g:.1f} g{drop}, {turn}, {rest}"
+
+
+def _chinese(shown: Felt) -> str:
+    """Tell it in Chinese."""
+    drop = f"下坠{shown.drop_s:.1f}秒后" if shown.drop_s >= TOLD_S else ""
+    turn = f"姿态改变{shown.turn_deg:.0f}°" if _turned(shown) else "姿态基本未变"
+    rest = "随后静止不动" if shown.moving_g <= STILL_G else "随后仍有活动"
+    return f"穿戴设备：{drop}受到{shown.peak_g:.1f}g冲击，{turn}，{rest}"
+
+
+def _turned(shown: Felt) -> bool:
+    """Tell whether the wearer ended in another posture."""
+    return shown.turn_deg >= TURNED_DEG
+
+
+def _degrees(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the angle between two vectors; 0 where one has no length."""
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    if lengths == 0:
+        return 0.0
+    return float(np.degrees(np.arccos(np.clip(float(one @ other) / lengths, -1, 1))))
