@@ -17,7 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.embedded.plan import MIGRATE, Place, children
+from deploy.embedded.community import community
+from deploy.embedded.plan import MIGRATE, Node, Place, children
 from deploy.embedded.servers import HOST, EmbeddedStack, free_port, refuse_full_disk, refuse_taken_port
 from deploy.embedded.supervisor import Household, Program
 from vigil.errors import Misconfigured, Stop
@@ -93,6 +94,14 @@ def migrate(environment: Mapping[str, str]) -> None:
         raise Stop(f"the migrations failed: {' | '.join((done.stderr or done.stdout).splitlines()[-3:])}")
 
 
+def nodes(var: Path) -> list[Node]:
+    """Write the files of the community's edge nodes; VIGIL_DATA replays recordings."""
+    data = os.environ.get("VIGIL_DATA")
+    written = community(Path(data) if data else None).write_nodes(var / "nodes")
+    (var / "edge").mkdir(exist_ok=True)
+    return [Node(name, path, {}) for name, path in written.items()]
+
+
 def watch(household: Household, place: Place) -> None:
     """Keep all running until Ctrl-C, and say once when all are ready."""
     ready, patience_ends = False, time.monotonic() + PATIENCE_S
@@ -129,7 +138,7 @@ def run(var: Path) -> None:
         for server in (stack.postgres, stack.kafka, stack.broker):
             household.take_in(server, time.monotonic())
         migrate(place.servers)
-        for child in children(place, (), free_port):
+        for child in children(place, nodes(var), free_port):
             log = var / "log" / f"{child.name}.log"
             household.take_in(Program(child, log, ROOT), time.monotonic())
         watch(household, place)

@@ -65,26 +65,39 @@ def children(place: Place, nodes: Sequence[Node], free_port: Callable[[], int]) 
         nodes: The community's edge nodes.
         free_port: Gives each process a port for its metrics and health.
     """
-    watch = {
-        "VIGIL_FALLBACK_STATE": str(place.var / "fallback"),
+    console = {"VIGIL_API_HOST": place.host, "VIGIL_API_PORT": str(place.console_port)}
+    inner: list[tuple[str, Mapping[str, str]]] = [("processors", {}), ("ingest", {}), ("api", console)]
+    platform = [_child(name, name, {**place.servers, **own}, place, free_port()) for name, own in inner]
+    watchdog = _child("fallback", "fallback", _watchdog(place, platform), place, free_port())
+    edges = [_child(f"edge-{node.name}", "edge", _edge(place, node), place, free_port()) for node in nodes]
+    return [*platform, watchdog, *edges]
+
+
+def _watchdog(place: Place, platform: Sequence[Child]) -> dict[str, str]:
+    """Look at each process of the platform, from outside."""
+    return {
+        **_outside(place),
+        "VIGIL_FALLBACK_STATE": str(place.var / "fallback" / "watchdog.db"),
         "VIGIL_FALLBACK_API": place.console.rstrip("/"),
         "VIGIL_FALLBACK_HOST": place.host,
         "VIGIL_FALLBACK_PORT": str(place.fallback_port),
+        "VIGIL_FALLBACK_PROBES": ",".join(f"{child.name}={child.ready_url}" for child in platform),
     }
-    console = {"VIGIL_API_HOST": place.host, "VIGIL_API_PORT": str(place.console_port)}
-    table: list[tuple[str, str, Mapping[str, str]]] = [
-        ("processors", "processors", {}),
-        ("ingest", "ingest", {}),
-        ("api", "api", console),
-        ("fallback", "fallback", watch),
-        *((f"edge-{node.name}", "edge", _edge(place, node)) for node in nodes),
-    ]
-    return [_child(name, module, {**place.servers, **own}, place, free_port()) for name, module, own in table]
 
 
 def _edge(place: Place, node: Node) -> dict[str, str]:
     spool = place.var / "edge" / f"{node.name}.db"
-    return {"VIGIL_EDGE_CONFIG": str(node.config), "VIGIL_EDGE_SPOOL": str(spool), **node.env}
+    return {
+        **_outside(place),
+        "VIGIL_EDGE_CONFIG": str(node.config),
+        "VIGIL_EDGE_SPOOL": str(spool),
+        **node.env,
+    }
+
+
+def _outside(place: Place) -> dict[str, str]:
+    """Give the settings of whoever stands outside the platform: MQTT alone."""
+    return {key: value for key, value in place.servers.items() if key.startswith("VIGIL_MQTT_")}
 
 
 def _child(name: str, module: str, env: Mapping[str, str], place: Place, ops_port: int) -> Child:

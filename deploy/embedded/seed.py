@@ -1,7 +1,7 @@
-"""What `make up` puts into the database before the processes start: the demonstration's rows,
-its accounts, and the watchdog's canaries with the token of its robot.
+"""What `make up` puts into the database before the processes start.
 
-Rows that are there stay as they are, so that the second `make up` finds what people changed.
+These are the demonstration's rows, its accounts, and the watchdog's canaries with the token of
+its robot.  Rows that are there stay as they are, so that the second `make up` finds what people changed.
 Passwords and tokens are made up once and kept in the data folder, readable by its owner alone.
 """
 

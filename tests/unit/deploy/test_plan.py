@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -36,3 +37,16 @@ def test_each_edge_has_its_own_configuration_spool_and_settings() -> None:
     assert first.env["VIGIL_EDGE_CONFIG"] == "n1.yaml"
     assert first.env["VIGIL_EDGE_SPOOL"] != second.env["VIGIL_EDGE_SPOOL"]
     assert second.env["VIGIL_DATA"] == "data"
+
+
+def test_the_watchdog_looks_at_the_platforms_processes() -> None:
+    made = {child.name: child for child in children(PLACE, NODES, numbers().__next__)}
+    looked_at = made["fallback"].env["VIGIL_FALLBACK_PROBES"].split(",")
+    assert looked_at == [f"{name}={made[name].ready_url}" for name in ("processors", "ingest", "api")]
+
+
+def test_only_the_platform_knows_the_database() -> None:
+    place = replace(PLACE, servers={"VIGIL_DATABASE_DSN": "postgresql://", "VIGIL_MQTT_PORT": "1883"})
+    made = children(place, NODES, numbers().__next__)
+    knows = [child.name for child in made if "VIGIL_DATABASE_DSN" in child.env]
+    assert knows == ["processors", "ingest", "api"]
