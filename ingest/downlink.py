@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Self
 
-import msgspec
 import structlog
 from prometheus_client import Counter
 
 from vigil import mqtt, receipts
-from vigil.events import PlatformState, encode
+from vigil.events import UNREADABLE, PlatformState, encode
 from vigil.topics import RECEIPT, Kind, platform_state
 
 if TYPE_CHECKING:
@@ -77,8 +76,8 @@ def newest(records: Iterable[ConsumerRecord]) -> list[StoredReceipt]:
     latest: dict[tuple[str, str, str], StoredReceipt] = {}
     for record in records:
         try:
-            receipt = receipts.decode(record.value)
-        except msgspec.DecodeError as error:
+            receipt = receipts.decode(record.value or b"")
+        except UNREADABLE as error:
             _log.warning("receipt skipped", error=str(error))
             continue
         key = (receipt.node, receipt.boot, receipt.lane)

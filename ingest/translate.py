@@ -71,7 +71,7 @@ def translate(topic: str, payload: bytes, registry: Registry | None) -> Record:
 def _state(parsed: Topic, topic: str, payload: bytes, registry: Registry | None) -> Record:
     try:
         _SHAPES[parsed.kind].decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except events.UNREADABLE as error:
         raise Rejected("malformed", f"{parsed.kind}: {error}") from None
     if registry is not None:
         registry.node(parsed.address)

@@ -25,7 +25,9 @@ MAX_PAYLOAD: Final = 64 * 1024
 NAMESPACE: Final = uuid.UUID("6f1b1f0e-6a0c-5d0a-9d2e-0c5a8f2f7d11")
 """Of every id the platform derives."""
 
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+# \Z and not $, which would let a line feed pass at the end.
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
+Boot = Annotated[str, Meta(pattern=r"^[0-9]{1,9}-[0-9a-f]{8}\Z")]
 Seq = Annotated[int, Meta(ge=1, le=2**62)]
 Score = Annotated[float, Meta(ge=0, le=1)]
 Clock = Literal["synced", "holdover", "unsynced"]
@@ -68,7 +70,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     subject: Id
     type: str
     time: Moment
-    boot: Annotated[str, Meta(pattern=r"^[0-9]{1,9}-[0-9a-f]{8}$")]
+    boot: Boot
     lane: Lane
     seq: Seq
     data: msgspec.Raw
@@ -197,7 +199,7 @@ class DeviceHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Shed(Struct, frozen=True, kw_only=True):
     """The spool was full: these sequence numbers, both ends included, were given up."""
 
-    of_boot: str
+    of_boot: Boot
     of_lane: Lane
     first: Seq
     last: Seq
@@ -207,7 +209,7 @@ class Shed(Struct, frozen=True, kw_only=True):
 class Tombstone(Struct, frozen=True, kw_only=True):
     """A row that the platform never stored while later ones were; set aside at the edge."""
 
-    of_boot: str
+    of_boot: Boot
     of_lane: Lane
     of_seq: Seq
     sent: int
@@ -257,9 +259,9 @@ TYPE_OF: Final[dict[type[Any], str]] = {shape: name for name, shape in DATA.item
 class LaneEnd(Struct, frozen=True):
     """The last sequence number that a boot has given out on a lane."""
 
-    boot: str
+    boot: Boot
     lane: Lane
-    seq: int
+    seq: Annotated[int, Meta(ge=0, le=2**62)]
 
 
 class NodeState(Struct, frozen=True, kw_only=True):
@@ -317,6 +319,8 @@ class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
 
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises; the last one for brackets nested by the thousand."""
 _envelope = msgspec.json.Decoder(Envelope)
 _data = {name: msgspec.json.Decoder(shape) for name, shape in DATA.items()}
 _lane_of_kind = {Kind.ALARM: Lane.ALARM, Kind.EVENT: Lane.EVENT}
@@ -334,8 +338,9 @@ def decode(payload: bytes) -> Envelope:
     if len(payload) > MAX_PAYLOAD:
         raise Rejected("oversize", f"{len(payload)} bytes; an event has at most {MAX_PAYLOAD}")
     try:
+        payload.decode()  # msgspec skips what the envelope does not name; the database would not
         envelope = _envelope.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Rejected("malformed", f"not an event of CloudEvents 1.0 as we use it: {error}") from None
     if envelope.type not in _data:
         raise Rejected("unknown_type", f"{envelope.type!r} is no type or version known here")
@@ -350,7 +355,7 @@ def decode_data(envelope: Envelope) -> Data:
     """
     try:
         data: Data = _data[envelope.type].decode(envelope.data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Rejected("malformed", f"data of {envelope.type}: {error}") from None
     return data
 
@@ -372,8 +377,16 @@ def check_origin(envelope: Envelope, topic: Topic) -> None:
 
 
 def address_of(source: str) -> Address:
-    """Return the node that a valid envelope's `source` names."""
-    return Address(*source.removeprefix("//vigil/").split("/"))
+    """Return the node that an envelope's `source` names.
+
+    Raises:
+        Rejected: `wrong_topic`; it names none.
+    """
+    root, _, path = source.partition("//vigil/")
+    levels = path.split("/")
+    if root or len(levels) != 3:
+        raise Rejected("wrong_topic", f"source {source!r} is not //vigil/community/estate/node")
+    return Address(*levels)
 
 
 def envelope_of(
