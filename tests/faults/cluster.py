@@ -42,11 +42,25 @@ class Managed:
     ops_port: int
     process: OwnedProcess | None = None
     wanted: bool = True
-    restarts: int = 0
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, **extra: str) -> None:
         """Start it, with settings for this start alone."""
         self.process = OwnedProcess((sys.executable, *self.argv), self.log, {**self.env, **extra}, ROOT)
+
+    def revive(self) -> None:
+        """Start it if it is dead and ought not to be."""
+        with self.turn:
+            if self.wanted and self.dead:
+                self.start()
+
+    def restart(self, **extra: str) -> None:
+        """End it gracefully and start it with settings for this start alone; nobody revives it yet."""
+        with self.turn:
+            self.wanted = False
+            if self.process is not None:
+                self.process.stop(10)
+            self.start(**extra)
 
     def kill(self) -> None:
         """SIGKILL it."""
@@ -181,13 +195,10 @@ class Cluster:
         """Restart what has died, and note when anything is seen not to work."""
         while not self._ended.wait(LOOK_S):
             for managed in [*self.rooms.values(), *self.boxes.values()]:
-                if not managed.wanted:
-                    continue
-                if managed.dead:
+                if managed.wanted and managed.dead:
                     self.signs.troubles.append(time.monotonic())
-                    managed.restarts += 1
                     time.sleep(RESTART_S)
-                    managed.start()
+                    managed.revive()
             if not all(room.ready for room in list(self.rooms.values())):
                 self.signs.troubles.append(time.monotonic())
 

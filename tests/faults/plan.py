@@ -83,10 +83,7 @@ def _failpoint(place: str) -> Fault:
 
 
 def _restart_with(victim: Managed, failpoint: str) -> None:
-    victim.wanted = False
-    if victim.process is not None:
-        victim.process.stop(10)
-    victim.start(VIGIL_FAILPOINT=failpoint)
+    victim.restart(VIGIL_FAILPOINT=failpoint)
     deadline = time.monotonic() + 20
     while not victim.dead and time.monotonic() < deadline:
         time.sleep(0.05)
