@@ -3,11 +3,13 @@
 Alarms have a connection and a producer of their own, so they never queue behind telemetry.
 States and births are retained, and retained messages do not come through a shared
 subscription, so every member takes those; processing them twice changes nothing.
+`python -m ingest replay ...` puts dead letters back instead.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from contextlib import AsyncExitStack
 
@@ -16,6 +18,7 @@ import structlog
 from ingest.bridge import Bridge
 from ingest.downlink import Downlink
 from ingest.inbox import Inbox
+from ingest.replay import replay
 from ingest.watch import Watch
 from vigil import kafka
 from vigil.clock import utc_now
@@ -74,6 +77,9 @@ def main() -> int:
     try:
         settings = load(IngestSettings)
         configure_logging("ingest", settings.log_format, settings.log_level)
+        if sys.argv[1:2] == ["replay"]:
+            print(json.dumps(asyncio.run(replay(settings, sys.argv[2:], utc_now))))
+            return 0
         asyncio.run(serve(settings))
     except Stop as error:
         print(f"ingest: {error}", file=sys.stderr)

@@ -12,7 +12,7 @@ import asyncio
 from collections import Counter as Counts
 from collections import defaultdict
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -24,6 +24,7 @@ from vigil.failpoints import passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from aiokafka import AIOKafkaProducer
     from aiokafka.producer.message_accumulator import BatchBuilder
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ingest.translate import Record
     from vigil.clock import Clock
     from vigil.registry import Registry
+
+    Groups: TypeAlias = dict[tuple[str, int], list[Record]]
 
 BATCH: Final = 2000
 """Messages produced at once."""
@@ -77,7 +80,7 @@ class Bridge:
             registry = self._registry()
             records = [translate(m.topic, m.payload, registry) for m in messages]
             passing("ingest.before_produce")
-            await self._produce(records)
+            await produce(self._producer, records, self._clock())
             passing("ingest.after_produce")
             self._inbox.acknowledge(messages)
             passing("ingest.after_acknowledge")
@@ -90,61 +93,71 @@ class Bridge:
         for reason, count in Counts(r.reason for r in records if r.reason).items():
             dead.labels(reason).inc(count)
 
-    async def _produce(self, records: Sequence[Record]) -> None:
-        """Produce all records, trying again what Kafka has not confirmed."""
-        groups = await self._by_partition(records)
-        attempt = 0
-        while groups:
-            groups = await self._confirmed(groups)
-            if groups:
-                refused.inc()
-                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
-                attempt += 1
 
-    async def _by_partition(self, records: Sequence[Record]) -> dict[tuple[str, int], list[Record]]:
-        counts = {topic: await self._partitions(topic) for topic in {r.topic for r in records}}
-        groups: dict[tuple[str, int], list[Record]] = defaultdict(list)
-        for record in records:
-            groups[record.topic, partition_of(record.key, counts[record.topic])].append(record)
-        return groups
+async def produce(producer: AIOKafkaProducer, records: Sequence[Record], now: datetime) -> None:
+    """Produce all records, trying again what Kafka has not confirmed, for as long as that takes.
 
-    async def _partitions(self, topic: str) -> int:
-        while True:
-            try:
-                return len(await self._producer.partitions_for(topic))
-            except KafkaError as error:
-                _log.warning("kafka does not answer", error=str(error))
-                await asyncio.sleep(RETRY_S[1])
+    Args:
+        producer: Waits for every in-sync replica.
+        records: In the order in which each partition is to have them.
+        now: Their time stamp: when they were received.
+    """
+    groups = await _by_partition(producer, records)
+    attempt = 0
+    while groups := await _unconfirmed(producer, groups, now):
+        refused.inc()
+        await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+        attempt += 1
 
-    async def _confirmed(
-        self,
-        groups: dict[tuple[str, int], list[Record]],
-    ) -> dict[tuple[str, int], list[Record]]:
-        """Produce each group, and return those that Kafka has not confirmed."""
-        outcomes = await asyncio.gather(
-            *(self._send(topic, partition, group) for (topic, partition), group in groups.items()),
-            return_exceptions=True,
-        )
-        failed: dict[tuple[str, int], list[Record]] = {}
-        for (key, group), outcome in zip(groups.items(), outcomes, strict=True):
-            if isinstance(outcome, BaseException):
-                if not isinstance(outcome, (KafkaError, TimeoutError)):
-                    raise outcome
-                _log.warning("kafka did not confirm", topic=key[0], partition=key[1], error=str(outcome))
-                failed[key] = group
-        return failed
 
-    async def _send(self, topic: str, partition: int, records: Sequence[Record]) -> None:
-        timestamp = int(self._clock().timestamp() * 1000)
-        sent = []
-        builder = self._producer.create_batch()
-        for record in records:
-            if not _append(builder, record, timestamp):
-                sent.append(await self._producer.send_batch(builder, topic, partition=partition))
-                builder = self._producer.create_batch()
-                _append(builder, record, timestamp)
-        sent.append(await self._producer.send_batch(builder, topic, partition=partition))
-        await asyncio.gather(*sent)
+async def _by_partition(producer: AIOKafkaProducer, records: Sequence[Record]) -> Groups:
+    counts = {topic: await _partitions(producer, topic) for topic in {r.topic for r in records}}
+    groups: Groups = defaultdict(list)
+    for record in records:
+        groups[record.topic, partition_of(record.key, counts[record.topic])].append(record)
+    return groups
+
+
+async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
+    while True:
+        try:
+            return len(await producer.partitions_for(topic))
+        except KafkaError as error:
+            _log.warning("kafka does not answer", error=str(error))
+            await asyncio.sleep(RETRY_S[1])
+
+
+async def _unconfirmed(producer: AIOKafkaProducer, groups: Groups, now: datetime) -> Groups:
+    """Produce each group, and return those that Kafka has not confirmed."""
+    sends = (_send(producer, *partition, group, now) for partition, group in groups.items())
+    outcomes = await asyncio.gather(*sends, return_exceptions=True)
+    failed: Groups = {}
+    for (partition, group), outcome in zip(groups.items(), outcomes, strict=True):
+        if isinstance(outcome, (KafkaError, TimeoutError)):
+            _log.warning("kafka did not confirm", partition=partition, error=str(outcome))
+            failed[partition] = group
+        elif outcome is not None:
+            raise outcome
+    return failed
+
+
+async def _send(
+    producer: AIOKafkaProducer,
+    topic: str,
+    partition: int,
+    records: Sequence[Record],
+    now: datetime,
+) -> None:
+    timestamp = int(now.timestamp() * 1000)
+    sent = []
+    builder = producer.create_batch()
+    for record in records:
+        if not _append(builder, record, timestamp):
+            sent.append(await producer.send_batch(builder, topic, partition=partition))
+            builder = producer.create_batch()
+            _append(builder, record, timestamp)
+    sent.append(await producer.send_batch(builder, topic, partition=partition))
+    await asyncio.gather(*sent)
 
 
 def _append(builder: BatchBuilder, record: Record, timestamp: int) -> bool:
