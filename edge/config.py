@@ -119,6 +119,34 @@ class Http(_Spec, frozen=True, kw_only=True, tag="http", tag_field="kind"):
     token: str | None = None
 
 
+class _Brokered(_Spec, frozen=True, kw_only=True):
+    """A broker of the owner's.
+
+    Attributes:
+        host: Its address.
+        port: Its port.
+        username: Where it wants one.
+        password: Where it wants one.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    username: str | None = None
+    password: str | None = None
+
+
+class Zigbee2Mqtt(_Brokered, frozen=True, kw_only=True, tag="zigbee2mqtt", tag_field="kind"):
+    """Zigbee2MQTT below `base`; a device's `address` is its friendly name."""
+
+    base: str = "zigbee2mqtt"
+
+
+class Frigate(_Brokered, frozen=True, kw_only=True, tag="frigate", tag_field="kind"):
+    """Frigate below `base`; a device's `address` is a camera, or `camera/zone`."""
+
+    base: str = "frigate"
+
+
 class Cameras(_Spec, frozen=True, kw_only=True, tag="cameras", tag_field="kind"):
     """The cameras of a box, analysed together; no picture leaves it.
 
@@ -147,7 +175,7 @@ class View(_Spec, frozen=True, kw_only=True):
     repeat: bool = False
 
 
-SourceSpec = Recordings | HomeLog | Simulator | Udp | Http | Cameras
+SourceSpec = Recordings | HomeLog | Simulator | Udp | Http | Zigbee2Mqtt | Frigate | Cameras
 
 
 class LogAlarm(_Spec, frozen=True, kw_only=True, tag="log", tag_field="kind"):

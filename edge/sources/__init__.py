@@ -28,6 +28,8 @@ _MODULES: Final[dict[type, tuple[str, str]]] = {
     config.Simulator: ("edge.sources.simulator", "SimulatorSource"),
     config.Udp: ("edge.sources.udp", "UdpSource"),
     config.Http: ("edge.sources.http", "HttpSource"),
+    config.Zigbee2Mqtt: ("edge.sources.brokered", "zigbee"),
+    config.Frigate: ("edge.sources.brokered", "frigate_source"),
 }
 
 
