@@ -14,18 +14,44 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.embedded.guard import kill_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 LOG_BYTES: Final = 10 * 1024 * 1024
 """A log longer than this is put aside (one generation) when its process starts again."""
 TAIL_LINES: Final = 5
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C and its like until a new child is on the books.
+
+    Otherwise a KeyboardInterrupt between the fork and the assignment leaves a process that
+    nobody knows.  (Blocking the signals would be simpler, but the child would inherit that.)
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread
+        yield
+        return
+    held: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    for number in ENDING:
+        signal.signal(number, lambda ended_by, _frame: held.append(ended_by))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for received in held:
+            signal.raise_signal(received)
 
 
 class Guard:
@@ -90,8 +116,10 @@ class OwnedProcess:
             OSError: The program or the log file cannot be opened.
         """
         self.log = log
+        self._watched = True
         rotate(log)
-        with log.open("ab") as output:
+        guard = _guard()
+        with log.open("ab") as output, uninterrupted():
             self._log_start = output.tell()
             self._process = subprocess.Popen(
                 argv,
@@ -102,9 +130,8 @@ class OwnedProcess:
                 cwd=cwd,
                 start_new_session=True,
             )
-        self.pid = self._process.pid
-        _guard().watch(self.pid)
-        self._watched = True
+            self.pid = self._process.pid
+            guard.watch(self.pid)
 
     def exit_status(self) -> int | None:
         """How it ended (negative: the signal), or None while it runs."""

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 import psutil
 
-from deploy.embedded.children import OwnedProcess, rotate
+from deploy.embedded.children import OwnedProcess, rotate, uninterrupted
 from deploy.embedded.guard import runs
 from vigil.errors import Stop
 
@@ -144,7 +144,9 @@ class ServerProcess(ABC):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             refuse_full_disk(self.name, self.folder)
-            self._child = OwnedProcess(self._prepare(), self.log, cwd=self.folder)
+            command = self._prepare()
+            with uninterrupted():
+                self._child = OwnedProcess(command, self.log, cwd=self.folder)
         except OSError as error:
             raise ServerError(self.name, f"cannot be started ({error})") from error
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
 from deploy.embedded import backoff
-from deploy.embedded.children import OwnedProcess
+from deploy.embedded.children import OwnedProcess, uninterrupted
 from vigil.errors import Stop
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ class Program:
         """
         argv = [sys.executable, *self.child.argv]
         try:
-            self._process = OwnedProcess(argv, self._log, self.child.env, self._cwd)
+            with uninterrupted():
+                self._process = OwnedProcess(argv, self._log, self.child.env, self._cwd)
         except OSError as error:
             raise Stop(f"{self.name}: cannot be started ({error})") from error
 

@@ -108,8 +108,27 @@ def test_a_port_that_is_none_is_one_line_that_names_the_variable(tmp_path: Path)
 
 def test_it_says_at_the_start_that_the_log_does_not_survive(up: subprocess.Popen[str]) -> None:
     assert "the Kafka log is in memory only" in says(up, "Kafka")
+
+
+@pytest.mark.parametrize("children", range(4))
+def test_an_interrupt_while_it_starts_leaves_nothing(up: subprocess.Popen[str], children: int) -> None:
+    says(up, "starting")
+    while len(family := psutil.Process(up.pid).children(recursive=True)) < children:
+        time.sleep(0.001)
     up.send_signal(signal.SIGTERM)
+    # Whatever it starts between our look and the signal names this run's folder too.
+    folder = str(psutil.Process(up.pid).environ()["VIGIL_VAR"])
     assert says(up, "stopped")
+    assert up.wait(30) == 0
+    assert all_gone(family)
+    assert [process for process in psutil.process_iter() if runs(process) and names(process, folder)] == []
+
+
+def names(process: psutil.Process, folder: str) -> bool:
+    try:
+        return any(part.startswith(folder) for part in process.cmdline())
+    except psutil.Error:
+        return False
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
