@@ -17,14 +17,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.embedded.community import community
-from deploy.embedded.plan import MIGRATE, Node, Place, children
+from deploy.embedded.community import COMMUNITY, ESTATES, community
+from deploy.embedded.plan import MIGRATE, Node, Place, Watchdog, children
+from deploy.embedded.seed import canaries, kept_secrets, seed
 from deploy.embedded.servers import HOST, EmbeddedStack, free_port, refuse_full_disk, refuse_taken_port
 from deploy.embedded.supervisor import Household, Program
-from vigil.errors import Misconfigured, Stop
+from edge.fetch import fetch
+from vigil.clock import utc_now
+from vigil.errors import Misconfigured, Stop, VigilError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from deploy.embedded.community import DemoCommunity
+    from deploy.embedded.seed import Secrets
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TICK_S: Final = 0.2
@@ -94,15 +100,38 @@ def migrate(environment: Mapping[str, str]) -> None:
         raise Stop(f"the migrations failed: {' | '.join((done.stderr or done.stdout).splitlines()[-3:])}")
 
 
-def nodes(var: Path) -> list[Node]:
-    """Write the files of the community's edge nodes; VIGIL_DATA replays recordings."""
-    data = os.environ.get("VIGIL_DATA")
-    written = community(Path(data) if data else None).write_nodes(var / "nodes")
+def recordings() -> Path | None:
+    """Return the folder of recordings to replay, None to simulate.
+
+    Raises:
+        Misconfigured: The folder named is not there.
+    """
+    named = os.environ.get("VIGIL_DATA")
+    if named and not Path(named).is_dir():
+        raise Misconfigured("VIGIL_DATA", f"{named} is no folder (make up DATA=DIR sets it)")
+    return Path(named) if named else None
+
+
+def pose_model(var: Path, data: Path | None) -> Path | None:
+    """Return the cameras' model, fetched once; without it they report motion and stillness only."""
+    if data is None:
+        return None
+    model = var / "models" / "movenet.tflite"
+    try:
+        fetch(model)
+    except VigilError as error:
+        say(f"the cameras go without a pose model: {error}")
+        return None
+    return model
+
+
+def nodes(var: Path, demo: DemoCommunity) -> list[Node]:
+    """Write the files of the community's edge nodes."""
     (var / "edge").mkdir(exist_ok=True)
-    return [Node(name, path, {}) for name, path in written.items()]
+    return [Node(name, path, {}) for name, path in demo.write_nodes(var / "nodes").items()]
 
 
-def watch(household: Household, place: Place) -> None:
+def watch(household: Household, place: Place, secrets: Secrets) -> None:
     """Keep all running until Ctrl-C, and say once when all are ready."""
     ready, patience_ends = False, time.monotonic() + PATIENCE_S
     while True:
@@ -112,6 +141,7 @@ def watch(household: Household, place: Place) -> None:
             ready = not missing
             if ready:
                 say(f"ready: the duty console is at {place.console} (Ctrl-C ends everything)")
+                say(f"sign in as officer, password {secrets.password}; the watchdog's page: {place.watchdog}")
             elif time.monotonic() > patience_ends:
                 say(f"still waiting for {'; '.join(missing)}; logs: {place.var / 'log'}")
                 patience_ends += PATIENCE_S
@@ -129,6 +159,7 @@ def run(var: Path) -> None:
     refuse_taken_port("console (VIGIL_API_PORT names another)", console)
     refuse_taken_port("watchdog's page (VIGIL_FALLBACK_PORT names another)", page)
     refuse_full_disk("vigil", var)
+    data = recordings()
     stack = EmbeddedStack(var)
     place = Place(var, HOST, console, page, stack.addresses.environment())
     household = Household(say, random.random)
@@ -138,10 +169,14 @@ def run(var: Path) -> None:
         for server in (stack.postgres, stack.kafka, stack.broker):
             household.take_in(server, time.monotonic())
         migrate(place.servers)
-        for child in children(place, nodes(var), free_port):
+        demo, secrets = community(data, pose_model(var, data)), kept_secrets(var)
+        canary_nodes = canaries(COMMUNITY, list(ESTATES))
+        seed(stack.addresses.database_dsn, demo, canary_nodes, secrets, utc_now())
+        watchdog = Watchdog(secrets.token, secrets.password, canary_nodes)
+        for child in children(place, nodes(var, demo), watchdog, free_port):
             log = var / "log" / f"{child.name}.log"
             household.take_in(Program(child, log, ROOT), time.monotonic())
-        watch(household, place)
+        watch(household, place, secrets)
     finally:
         say("stopping")
         household.stop()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from vigil.topics import Address
+
 MIGRATE = ("-m", "vigil.store", "migrate")
 """Runs once, after the servers and before the processes."""
 
@@ -31,6 +33,21 @@ class Node:
     name: str
     config: Path
     env: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Watchdog:
+    """What the watchdog comes in with.
+
+    Attributes:
+        token: Its robot's, at the API.
+        passphrase: Opens its page and its papers.
+        canaries: Its canary nodes.
+    """
+
+    token: str
+    passphrase: str
+    canaries: Sequence[Address]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +69,36 @@ class Place:
     servers: Mapping[str, str]
 
     @property
+    def watchdog(self) -> str:
+        """Address of the watchdog's own page."""
+        return f"http://{self.host}:{self.fallback_port}/"
+
+    @property
     def console(self) -> str:
         """Address of the duty console."""
         return f"http://{self.host}:{self.console_port}/"
 
 
-def children(place: Place, nodes: Sequence[Node], free_port: Callable[[], int]) -> list[Child]:
+def children(
+    place: Place, nodes: Sequence[Node], watchdog: Watchdog, free_port: Callable[[], int]
+) -> list[Child]:
     """List the processes in the order of their start: who receives is there before who sends.
 
     Args:
         place: Addresses and folders.
         nodes: The community's edge nodes.
+        watchdog: What the watchdog comes in with.
         free_port: Gives each process a port for its metrics and health.
     """
     console = {"VIGIL_API_HOST": place.host, "VIGIL_API_PORT": str(place.console_port)}
     inner: list[tuple[str, Mapping[str, str]]] = [("processors", {}), ("ingest", {}), ("api", console)]
     platform = [_child(name, name, {**place.servers, **own}, place, free_port()) for name, own in inner]
-    watchdog = _child("fallback", "fallback", _watchdog(place, platform), place, free_port())
+    outside = _child("fallback", "fallback", _watchdog(place, platform, watchdog), place, free_port())
     edges = [_child(f"edge-{node.name}", "edge", _edge(place, node), place, free_port()) for node in nodes]
-    return [*platform, watchdog, *edges]
+    return [*platform, outside, *edges]
 
 
-def _watchdog(place: Place, platform: Sequence[Child]) -> dict[str, str]:
+def _watchdog(place: Place, platform: Sequence[Child], watchdog: Watchdog) -> dict[str, str]:
     """Look at each process of the platform, from outside."""
     return {
         **_outside(place),
@@ -81,6 +106,9 @@ def _watchdog(place: Place, platform: Sequence[Child]) -> dict[str, str]:
         "VIGIL_FALLBACK_API": place.console.rstrip("/"),
         "VIGIL_FALLBACK_HOST": place.host,
         "VIGIL_FALLBACK_PORT": str(place.fallback_port),
+        "VIGIL_FALLBACK_TOKEN": watchdog.token,
+        "VIGIL_FALLBACK_PASSPHRASE": watchdog.passphrase,
+        "VIGIL_FALLBACK_CANARIES": ",".join(f"{c.community}/{c.estate}/{c.node}" for c in watchdog.canaries),
         "VIGIL_FALLBACK_PROBES": ",".join(f"{child.name}={child.ready_url}" for child in platform),
     }
 

@@ -6,9 +6,11 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from deploy.embedded.plan import Node, Place, children
+from deploy.embedded.plan import Node, Place, Watchdog, children
+from vigil.topics import Address
 
 PLACE = Place(Path("var"), "127.0.0.1", 8000, 8090, {"VIGIL_MQTT_PORT": "1883"})
+WATCHDOG = Watchdog("token", "passphrase", [Address("c", "e", "canary-1"), Address("c", "e", "canary-2")])
 NODES = [Node("n1", Path("n1.yaml"), {}), Node("n2", Path("n2.yaml"), {"VIGIL_DATA": "data"})]
 
 
@@ -17,36 +19,46 @@ def numbers() -> count[int]:
 
 
 def test_who_receives_is_started_before_who_sends() -> None:
-    names = [child.name for child in children(PLACE, NODES, numbers().__next__)]
+    names = [child.name for child in children(PLACE, NODES, WATCHDOG, numbers().__next__)]
     assert names == ["processors", "ingest", "api", "fallback", "edge-n1", "edge-n2"]
 
 
 def test_each_process_has_a_port_of_its_own_for_ops_where_it_says_that_it_is_ready() -> None:
-    made = children(PLACE, NODES, numbers().__next__)
+    made = children(PLACE, NODES, WATCHDOG, numbers().__next__)
     ports = [child.env["VIGIL_OPS_PORT"] for child in made]
     assert len(set(ports)) == len(made)
     assert [child.ready_url for child in made] == [f"http://127.0.0.1:{port}/readyz" for port in ports]
 
 
 def test_every_process_knows_the_servers() -> None:
-    assert all(child.env["VIGIL_MQTT_PORT"] == "1883" for child in children(PLACE, NODES, numbers().__next__))
+    assert all(
+        child.env["VIGIL_MQTT_PORT"] == "1883"
+        for child in children(PLACE, NODES, WATCHDOG, numbers().__next__)
+    )
 
 
 def test_each_edge_has_its_own_configuration_spool_and_settings() -> None:
-    *_, first, second = children(PLACE, NODES, numbers().__next__)
+    *_, first, second = children(PLACE, NODES, WATCHDOG, numbers().__next__)
     assert first.env["VIGIL_EDGE_CONFIG"] == "n1.yaml"
     assert first.env["VIGIL_EDGE_SPOOL"] != second.env["VIGIL_EDGE_SPOOL"]
     assert second.env["VIGIL_DATA"] == "data"
 
 
 def test_the_watchdog_looks_at_the_platforms_processes() -> None:
-    made = {child.name: child for child in children(PLACE, NODES, numbers().__next__)}
+    made = {child.name: child for child in children(PLACE, NODES, WATCHDOG, numbers().__next__)}
     looked_at = made["fallback"].env["VIGIL_FALLBACK_PROBES"].split(",")
     assert looked_at == [f"{name}={made[name].ready_url}" for name in ("processors", "ingest", "api")]
 
 
 def test_only_the_platform_knows_the_database() -> None:
     place = replace(PLACE, servers={"VIGIL_DATABASE_DSN": "postgresql://", "VIGIL_MQTT_PORT": "1883"})
-    made = children(place, NODES, numbers().__next__)
+    made = children(place, NODES, WATCHDOG, numbers().__next__)
     knows = [child.name for child in made if "VIGIL_DATABASE_DSN" in child.env]
     assert knows == ["processors", "ingest", "api"]
+
+
+def test_the_watchdog_comes_in_with_its_token_and_its_canaries() -> None:
+    made = {child.name: child for child in children(PLACE, NODES, WATCHDOG, numbers().__next__)}
+    assert made["fallback"].env["VIGIL_FALLBACK_TOKEN"] == "token"
+    assert made["fallback"].env["VIGIL_FALLBACK_CANARIES"] == "c/e/canary-1,c/e/canary-2"
+    assert all("VIGIL_FALLBACK_TOKEN" not in child.env for name, child in made.items() if name != "fallback")
