@@ -20,6 +20,7 @@ import structlog
 from processors.falls.model import FallModel
 from processors.intake import DeadHandler, EventHandler, StateHandler
 from processors.pipeline import Pipeline
+from processors.posefalls.model import PoseRule
 from processors.scoring import Scorer
 from processors.ticker import Ticker
 from vigil import kafka, topics
@@ -45,7 +46,7 @@ _log = structlog.get_logger(__name__)
 async def serve(settings: ProcessorSettings) -> None:
     """Take events in until told to stop."""
     name = f"processors-{socket.gethostname()}-{os.getpid()}"
-    scorer = Scorer({placement: FallModel.load(placement) for placement in PLACEMENTS}, None)
+    scorer = Scorer({placement: FallModel.load(placement) for placement in PLACEMENTS}, PoseRule.load())
     handlers: dict[str, tuple[Handler, list[str]]] = {
         "alarm": (EventHandler(Registry(), scorer), [topics.ALARM]),
         "bulk": (EventHandler(Registry(), scorer), [topics.EVENT, topics.TELEMETRY, topics.HEALTH]),
@@ -60,7 +61,8 @@ async def serve(settings: ProcessorSettings) -> None:
             lane: await _pipeline(stack, settings, name, lane, handler, producer)
             for lane, (handler, _) in handlers.items()
         }
-        stack.enter_context(ops_server(settings.ops_host, settings.ops_port, {}))
+        checks = {lane: pipeline.trouble for lane, pipeline in pipelines.items()}
+        stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))
         _log.info("processors are up", name=name)
         await run_until_stopped(
             *(pipeline.run(handlers[lane][1]) for lane, pipeline in pipelines.items()),
