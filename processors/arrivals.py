@@ -36,8 +36,8 @@ class Arrival:
     """A valid event, and what the registry knows of its sender.
 
     Attributes:
-        happened: Best knowledge of when it happened: by the edge's monotonic age where the
-            device's clock is not synced, else the event's own time.
+        happened: Best knowledge of when it happened: the event's own time where the device's
+            clock is synced, else by the edge's monotonic age; when neither can be, the arrival.
         synthetic: The event's claim, where its sender is registered for it; a forged claim
             is ignored, so it cannot hide a real fall.
     """
@@ -58,7 +58,7 @@ class Arrival:
     @property
     def plausible(self) -> bool:
         """Whether the event's own time can be."""
-        return self.received_at - BEHIND <= self.envelope.time <= self.received_at + AHEAD
+        return _can_be(self.envelope.time, self.received_at)
 
     def row(self) -> EventRow:
         """Return the event as it is stored."""
@@ -127,7 +127,7 @@ def _read(record: ConsumerRecord[Any, Any], registry: Registry) -> Arrival | Dea
     received_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
     envelope: Envelope | None = None
     try:
-        envelope = events.decode(record.value)
+        envelope = events.decode(record.value or b"")
         address = events.address_of(envelope.source)
         node, device = registry.node(address), registry.device(address, envelope.subject)
         data = events.decode_data(envelope)
@@ -138,10 +138,16 @@ def _read(record: ConsumerRecord[Any, Any], registry: Registry) -> Arrival | Dea
     return Arrival(envelope, data, node, device, received_at, happened, synthetic)
 
 
+def _can_be(time: datetime, received_at: datetime) -> bool:
+    return received_at - BEHIND <= time <= received_at + AHEAD
+
+
 def _happened(envelope: Envelope, received_at: datetime) -> datetime:
-    if envelope.clock == "synced" or envelope.age is None:
-        return min(envelope.time, received_at)
-    return received_at - timedelta(seconds=envelope.age)
+    by_clock = envelope.time if _can_be(envelope.time, received_at) else None
+    aged = envelope.age is not None and envelope.age <= BEHIND.total_seconds()
+    by_age = received_at - timedelta(seconds=envelope.age or 0) if aged else None
+    first, second = (by_clock, by_age) if envelope.clock == "synced" else (by_age, by_clock)
+    return min(first or second or received_at, received_at)
 
 
 def _withheld(arrival: Arrival, purpose: str) -> Withheld:
@@ -152,7 +158,7 @@ def _withheld(arrival: Arrival, purpose: str) -> Withheld:
 def dead_of(record: ConsumerRecord[Any, Any], why: Rejected) -> Dead:
     """Return the dead letter of a record; accounts for its number where that can be read."""
     try:
-        envelope = events.decode(record.value)
+        envelope = events.decode(record.value or b"")
     except Rejected:
         envelope = None
     return _dead(record, why, envelope, datetime.fromtimestamp(record.timestamp / 1000, UTC))
@@ -160,19 +166,29 @@ def dead_of(record: ConsumerRecord[Any, Any], why: Rejected) -> Dead:
 
 def _dead(record: ConsumerRecord[Any, Any], why: Rejected, envelope: Envelope | None, at: datetime) -> Dead:
     origin = f"{envelope.source}/{envelope.subject}" if envelope else f"{record.topic}/{record.partition}"
-    id_ = envelope.id if envelope else letter_id(origin, record.value)
+    payload = record.value or b""
+    id_ = envelope.id if envelope else letter_id(origin, payload)
+    node = _sender(envelope) if envelope else None
+    known = envelope if node else None
     return Dead(
         id=id_,
         reason=why.reason,
         detail=why.detail,
         origin=origin,
-        payload=record.value,
-        node=events.address_of(envelope.source).node if envelope else None,
-        boot=envelope.boot if envelope else None,
-        lane=envelope.lane if envelope else None,
-        seq=envelope.seq if envelope else None,
+        payload=payload,
+        node=node,
+        boot=known.boot if known else None,
+        lane=known.lane if known else None,
+        seq=known.seq if known else None,
         at=at,
     )
+
+
+def _sender(envelope: Envelope) -> str | None:
+    try:
+        return events.address_of(envelope.source).node
+    except Rejected:
+        return None
 
 
 def letter_id(origin: str, payload: bytes) -> UUID:

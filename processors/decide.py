@@ -11,10 +11,14 @@ Rules
    device, else about the zone.
 3. A canary is about itself alone, so that it says nothing of any person and no earlier canary
    can hide it; it takes the same scoring and the same way.
+4. What is synthetic is weighed apart from what is real: a drill settles no real fall.
+5. What no model could judge is judged by the edge's own rule, or asked about: a classifier that
+   fails degrades an alarm and never silences it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +48,10 @@ HAZARDS: Final[dict[str, Sentence]] = {
     "gas": {"en": "Gas detector went off", "zh": "燃气报警"},
     "water": {"en": "Water where none should be", "zh": "漏水报警"},
 }
+UNJUDGED: Final[Sentence] = {
+    "en": "Possible fall; no model could judge it",
+    "zh": "疑似跌倒，模型未能判断",
+}
 UNANSWERED: Final[Sentence] = {
     "en": "Possible fall; no answer within 30 s",
     "zh": "疑似跌倒，30秒内无应答",
@@ -70,8 +78,8 @@ class Decisions:
     """What is to be recorded.
 
     Attributes:
-        episodes: New states, by subject.
-        waits: When to look again, by subject; None where there is nothing to wait for.
+        episodes: New states, by `episode_of`.
+        waits: When to look again, by the same; None where there is nothing to wait for.
     """
 
     detections: list[Detection] = field(default_factory=list)
@@ -90,6 +98,13 @@ def subject_of(arrival: Arrival, now: datetime) -> str:
     return f"zone:{arrival.device.zone}" if arrival.device.zone else f"device:{arrival.device.id}"
 
 
+def episode_of(arrival: Arrival, now: datetime) -> str:
+    """Return under which name an event's episode is remembered."""
+    subject = subject_of(arrival, now)
+    apart = arrival.synthetic is not None and arrival.synthetic != "canary"
+    return f"{arrival.synthetic}/{subject}" if apart else subject
+
+
 def needs_episode(arrival: Arrival) -> bool:
     """Return whether deciding on an event needs what is remembered of its subject."""
     return isinstance(arrival.data, (FallSuspected, PoseSuspected, Stillness, Answer))
@@ -106,7 +121,7 @@ def decide(
     Args:
         arrivals: New events, each node's in the order in which it made them.
         scores: Of each suspected fall, by the event's id.
-        episodes: What is remembered, by subject.
+        episodes: What is remembered, by `episode_of`.
         now: Present time.
     """
     made = Decisions(episodes=dict(episodes))
@@ -123,7 +138,8 @@ def _decide_one(made: Decisions, arrival: Arrival, judged: Judged | None, now: d
             _raise_at_once(made, arrival, hazard, HAZARDS[hazard], now)
         case Answer() if arrival.data.answer == "help":
             _raise_at_once(made, arrival, "sos", SOS, now)
-        case FallSuspected() | PoseSuspected() if judged is not None:
+        case FallSuspected() | PoseSuspected():
+            judged = judged if judged and not math.isnan(judged.score) else _unjudged(arrival.data)
             _weigh_fall(made, arrival, judged, now)
         case Stillness() | Answer():
             _weigh(made, arrival, _plain_evidence(arrival), None, now)
@@ -133,6 +149,12 @@ def _raise_at_once(made: Decisions, arrival: Arrival, kind: str, sentence: Sente
     detection = _detection(arrival, kind, Judged(1.0, "rule", "1", sentence), now)
     made.detections.append(detection)
     made.alerts.append(alert_of(detection, sentence))
+
+
+def _unjudged(data: FallSuspected | PoseSuspected) -> Judged:
+    if isinstance(data, PoseSuspected):
+        return Judged(data.score, data.model, data.model_version, UNJUDGED)
+    return Judged(fusion.REVIEW, "trigger", "1", UNJUDGED)
 
 
 def _weigh_fall(made: Decisions, arrival: Arrival, judged: Judged, now: datetime) -> None:
@@ -161,15 +183,15 @@ def _plain_evidence(arrival: Arrival) -> Evidence:
 def _weigh(
     made: Decisions, arrival: Arrival, evidence: Evidence, detection: Detection | None, now: datetime
 ) -> None:
-    """Take evidence into its subject's episode; `detection` is what it became, if anything."""
-    subject = subject_of(arrival, now)
-    episode, verdict = fusion.step(made.episodes.get(subject), evidence)
-    made.episodes[subject] = episode
+    """Take evidence into its episode; `detection` is what it became, if anything."""
+    name = episode_of(arrival, now)
+    episode, verdict = fusion.step(made.episodes.get(name), evidence)
+    made.episodes[name] = episode
     if verdict is Verdict.WAIT:
-        made.waits.setdefault(subject, now + fusion.WAIT)
+        made.waits[name] = made.waits.get(name) or now + fusion.WAIT
         return
     if episode.settled:
-        made.waits[subject] = None
+        made.waits[name] = None
     if verdict is Verdict.RAISE:
         standing = detection or _detection(arrival, "fall", _standing(episode), now)
         made.detections.extend([standing] if detection is None else [])

@@ -12,8 +12,12 @@ Rules
    raised: uncertain means raise.
 4. Stillness after the impact adds; walking about takes away, but only below `ALERT`.
 5. "I am fine" from the resident ends the wait without an alarm, and is kept as evidence;
-   "help" raises at once, whatever the score.
-6. Evidence more than `TOGETHER` after the episode's last belongs to a new episode.
+   "help" raises at once, whatever the score.  Who is fine may fall the next moment: the answer
+   settles what happened before it, and nothing that happened after.
+6. Evidence more than `TOGETHER` from the episode's last, before or after, belongs to another
+   episode: a spool that was away for hours brings old falls, and they count like new ones.
+   What waits is not given up for it; it takes in whatever comes until it is settled.
+7. A settled episode is not prolonged by what still comes in.
 """
 
 from __future__ import annotations
@@ -47,7 +51,9 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
         wearable: Highest probability that a worn device gave.
         cameras: Highest probability of each camera.
         still: Share of the watched seconds without movement, where that was measured.
+        waiting: Asked about; to be raised when the wait is over.
         settled: Raised, answered or given up: nothing more is to be raised.
+        answered: When the resident said to be fine.
         detection: The detection that an alert would stand on.
     """
 
@@ -55,7 +61,9 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     wearable: float = 0.0
     cameras: dict[str, float] = {}
     still: float | None = None
+    waiting: bool = False
     settled: bool = False
+    answered: datetime | None = None
     detection: str | None = None
 
 
@@ -93,24 +101,36 @@ def step(episode: Episode | None, evidence: Evidence) -> tuple[Episode, Verdict]
         episode: What was known, or None.
         evidence: The next word, in the order of arrival.
     """
-    if episode is None or evidence.at - episode.last > TOGETHER:
+    if episode is None or _of_another(episode, evidence):
         episode = Episode(last=evidence.at)
+    if evidence.answer == "fine" and evidence.at >= episode.last:
+        episode = msgspec.structs.replace(episode, answered=evidence.at)
     joined = _joined(episode, evidence)
     verdict = _verdict(joined, evidence)
-    return _settled(joined, verdict, evidence), verdict
+    return _settled(joined, verdict), verdict
 
 
-def _settled(episode: Episode, verdict: Verdict, evidence: Evidence) -> Episode:
-    """Mark an episode as settled when it is raised or answered."""
-    settled = episode.settled or verdict is Verdict.RAISE or evidence.answer == "fine"
-    return msgspec.structs.replace(episode, settled=settled)
+def _of_another(episode: Episode, evidence: Evidence) -> bool:
+    """Return whether evidence is about something else than what an episode is about."""
+    if episode.waiting:
+        return False
+    if episode.answered is not None and evidence.at > episode.answered:
+        return True
+    return abs(evidence.at - episode.last) > TOGETHER
+
+
+def _settled(episode: Episode, verdict: Verdict) -> Episode:
+    """Mark an episode as settled when it is raised or answered, as waiting when it waits."""
+    settled = episode.settled or verdict is Verdict.RAISE or episode.answered is not None
+    waiting = not settled and (episode.waiting or verdict is Verdict.WAIT)
+    return msgspec.structs.replace(episode, settled=settled, waiting=waiting)
 
 
 def overdue(episode: Episode) -> tuple[Episode, Verdict]:
     """Decide on an episode whose wait is over: nobody answered, so it is raised."""
     if episode.settled:
         return episode, Verdict.KEEP
-    return msgspec.structs.replace(episode, settled=True), Verdict.RAISE
+    return msgspec.structs.replace(episode, settled=True, waiting=False), Verdict.RAISE
 
 
 def probability(episode: Episode) -> float:
@@ -136,7 +156,7 @@ def _joined(episode: Episode, evidence: Evidence) -> Episode:
         cameras[evidence.device] = max(cameras.get(evidence.device, 0.0), evidence.camera)
     return msgspec.structs.replace(
         episode,
-        last=max(episode.last, evidence.at),
+        last=episode.last if episode.settled else max(episode.last, evidence.at),
         wearable=max(episode.wearable, evidence.wearable or 0.0),
         cameras=cameras,
         still=evidence.still if evidence.still is not None else episode.still,
@@ -147,7 +167,7 @@ def _joined(episode: Episode, evidence: Evidence) -> Episode:
 def _verdict(episode: Episode, evidence: Evidence) -> Verdict:
     if evidence.answer == "help":
         return Verdict.RAISE
-    if episode.settled or evidence.answer == "fine" or episode.detection is None:
+    if episode.settled or episode.answered is not None or episode.detection is None:
         return Verdict.KEEP
     certain = probability(episode)
     if certain >= ALERT:

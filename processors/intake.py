@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from processors.arrivals import Sorted, dead_of, letter_id, sort
-from processors.decide import FALLS, Decisions, alert_of, decide, needs_episode, subject_of
+from processors.decide import FALLS, Decisions, alert_of, decide, episode_of, needs_episode
 from processors.fusion import Episode
 from vigil import events, topics
 from vigil.events import Birth, NodeState, Shed, Tombstone, derived_id
@@ -94,7 +94,7 @@ class EventHandler:
         before = await intake.lock_accounted(connection, batch.accounted)
         batch = await _undecided(connection, batch, before)
         new = await self._store(connection, batch)
-        fresh = [arrival for arrival in batch.arrivals if arrival.envelope.id in new]
+        fresh = _first_of_each(batch.arrivals, new)
         await intake.take_back(connection, _again(fresh, before), now)
         await self._decide(connection, fresh, now)
         await _raise_dead(connection, self._registry, batch.dead, new, now)
@@ -128,16 +128,21 @@ class EventHandler:
 
     async def _decide(self, connection: Connection, fresh: list[Arrival], now: datetime) -> None:
         scores = await self._scorer.score(fresh)
-        subjects = {subject_of(arrival, now) for arrival in fresh if needs_episode(arrival)}
-        known = await detections.load_states(connection, FALLS, subjects)
-        episodes = {subject: msgspec.convert(state, Episode) for subject, state in known.items()}
+        names = {episode_of(arrival, now) for arrival in fresh if needs_episode(arrival)}
+        known = await detections.load_states(connection, FALLS, names)
+        episodes = {name: msgspec.convert(state, Episode) for name, state in known.items()}
         await record(connection, decide(fresh, scores, episodes, now), now)
+
+
+def _first_of_each(arrivals: Iterable[Arrival], new: set[UUID]) -> list[Arrival]:
+    """Return the new events, each once: a batch may hold its own duplicates."""
+    return list({a.envelope.id: a for a in arrivals if a.envelope.id in new}.values())
 
 
 async def record(connection: Connection, made: Decisions, now: datetime) -> None:
     """Record what was decided; alerts last, since raising them is serialised until the commit."""
     await detections.insert_detections(connection, made.detections)
-    states = {subject: msgspec.to_builtins(episode) for subject, episode in made.episodes.items()}
+    states = {name: msgspec.to_builtins(episode) for name, episode in made.episodes.items()}
     await detections.save_states(connection, FALLS, states, now)
     await detections.set_deadlines(connection, FALLS, made.waits)
     for new in made.alerts:
@@ -151,9 +156,9 @@ async def _undecided(connection: Connection, batch: Sorted, before: Mapping[Key,
     was withheld stays withheld.
     """
     again = (a.envelope.id for a in batch.arrivals if a.envelope.seq in before[a.key])
-    withheld_before = await intake.withheld_among(connection, again)
+    ended = await intake.ended_otherwise(connection, again)
     return Sorted(
-        [a for a in batch.arrivals if a.envelope.id not in withheld_before],
+        [a for a in batch.arrivals if a.envelope.id not in ended],
         [w for w in batch.withheld if w.seq not in before[w.node, w.boot, w.lane]],
         undecided_dead(batch.dead, before),
         batch.accounted,
@@ -238,9 +243,13 @@ def _count(batch: Sorted, fresh: Sequence[Arrival], new: set[UUID], now: datetim
     for arrival in batch.arrivals:
         if arrival.envelope.id not in new:
             duplicates.labels(arrival.envelope.lane).inc()
-    for gone in batch.withheld:
+    for gone in {gone.id: gone for gone in batch.withheld}.values():
         withheld.labels(gone.purpose).inc(gone.id in new)
-    for letter in batch.dead:
+    _count_dead(batch.dead, new)
+
+
+def _count_dead(letters: Iterable[Dead], new: set[UUID]) -> None:
+    for letter in {letter.id: letter for letter in letters}.values():
         dead.labels(letter.reason).inc(letter.id in new)
 
 
@@ -289,8 +298,7 @@ async def _keep_dead(
     letters = undecided_dead(letters, before)
     new = await intake.insert_dead(connection, letters)
     await _raise_dead(connection, registry, letters, new, now)
-    for letter in letters:
-        dead.labels(letter.reason).inc(letter.id in new)
+    _count_dead(letters, new)
     return _receipts(await intake.account(connection, ranges, now), registry)
 
 

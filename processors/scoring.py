@@ -1,22 +1,31 @@
-"""Ask the models about suspected falls, in a thread: inference never blocks the event loop."""
+"""Ask the models about suspected falls, in a thread: inference never blocks the event loop.
+
+What a model fails on is left without a score, and `processors.decide` judges it by rule.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import structlog
+from prometheus_client import Counter
 
 from processors.decide import Judged
 from processors.falls.explain import explain
 from vigil.events import FallSuspected, PoseSuspected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from processors.arrivals import Arrival
     from processors.falls.model import FallModel
+
+failures = Counter("vigil_model_failures_total", "Batches that a model failed on; judged by rule.", ["model"])
+_log = structlog.get_logger(__name__)
 
 
 class PoseModel(Protocol):
@@ -46,11 +55,23 @@ class Scorer:
                 for a in suspected
                 if isinstance(a.data, FallSuspected) and a.data.placement == placement
             ]
-            scores |= _score_windows(placement, model, worn) if worn else {}
+            with _surviving(placement):
+                scores |= _score_windows(placement, model, worn) if worn else {}
         for arrival in suspected:
             if isinstance(arrival.data, PoseSuspected) and self._pose is not None:
-                scores[arrival.envelope.id] = self._pose.judge(arrival.data)
+                with _surviving("pose"):
+                    scores[arrival.envelope.id] = self._pose.judge(arrival.data)
         return scores
+
+
+@contextmanager
+def _surviving(model: str) -> Iterator[None]:
+    """Go on without the scores of a model that fails."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - whatever it is, a fall that was not scored is still raised
+        failures.labels(model).inc()
+        _log.exception("model failed", model=model)
 
 
 def _score_windows(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.sql import SQL, Identifier
@@ -252,13 +252,23 @@ async def insert_implausible(connection: Connection, rows: Sequence[EventRow]) -
 
 _IMPLAUSIBLE: Final = """
     INSERT INTO implausible (claimed, id, node, device, type, boot, lane, seq, received_at, clock, synthetic, data)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id
-"""
+    SELECT * FROM (VALUES (%s::timestamptz, %s::uuid, %s, %s, %s, %s, %s, %s::int8, %s::timestamptz, %s, %s, %s::jsonb))
+        AS t(time, id)
+    WHERE NOT EXISTS (SELECT FROM event e WHERE (e.time, e.id) = (t.time, t.id))
+      AND NOT EXISTS (SELECT FROM telemetry e WHERE (e.time, e.id) = (t.time, t.id))
+      AND NOT EXISTS (SELECT FROM health e WHERE (e.time, e.id) = (t.time, t.id))
+    ON CONFLICT DO NOTHING RETURNING id
+"""  # what could be when it came first may have become too old when it is sent again
 
 
 async def insert_dead(connection: Connection, rows: Sequence[Dead]) -> set[UUID]:
     """Store dead letters; returns the ids of the new ones."""
-    return await _insert_few(connection, "dead_letter", rows)
+    return await _insert_few(connection, "dead_letter", [_printable(row) for row in rows])
+
+
+def _printable(row: Dead) -> Dead:
+    """Replace NUL, which the database's text cannot hold; the payload stays as it is."""
+    return replace(row, detail=row.detail.replace("\0", "\ufffd"), origin=row.origin.replace("\0", "\ufffd"))
 
 
 async def insert_withheld(connection: Connection, rows: Sequence[Withheld]) -> set[UUID]:
@@ -312,12 +322,18 @@ def _accounted(ranges: Multirange[int]) -> Accounted:
     return Accounted(tuple(((r.lower or 0), (r.upper or 0) - 1) for r in ranges))
 
 
-async def withheld_among(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
-    """Return which events were withheld before: a consent given later does not bring them back."""
+async def ended_otherwise(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
+    """Return which events were withheld, or stored as implausible, before.
+
+    A consent given later does not bring them back, nor does a time that has come meanwhile.
+    """
     wanted = list(ids)
     if not wanted:
         return set()
-    cursor = await connection.execute("SELECT id FROM withheld WHERE id = ANY(%s)", [wanted])
+    cursor = await connection.execute(
+        "SELECT id FROM withheld WHERE id = ANY(%(ids)s) UNION ALL SELECT id FROM implausible WHERE id = ANY(%(ids)s)",
+        {"ids": wanted},
+    )
     return {id_ for (id_,) in await cursor.fetchall()}
 
 

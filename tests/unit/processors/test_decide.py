@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors import fusion
+from processors.arrivals import sort
+from processors.decide import Decisions, Judged, decide, decide_overdue, episode_of, subject_of
+from tests.making import NOW, Wearer, device, event, fall, record, registry
+from vigil.alerts import Priority
+from vigil.events import Answer, Hazard, LocalAlarm, PoseSuspected, SensorChanged, Sos, Stillness
+
+if TYPE_CHECKING:
+    from vigil.registry import Registry
+
+SUBJECT = "resident:r1"
+POSE = PoseSuspected(
+    keypoints=[[0] * 51],
+    rate_hz=10,
+    aspect=1.5,
+    track=1,
+    episode="e",
+    score=0.7,
+    model="rule",
+    model_version="3",
+)
+LAY = Stillness(episode="e", still_s=20, watched_s=20)
+
+
+def arrive(*made: Any, known: Registry | None = None) -> list[Any]:
+    return sort([record(envelope) for envelope in made], known or registry(), NOW).arrivals
+
+
+def judged(arrivals: list[Any], score: float) -> dict[Any, Judged]:
+    return {a.envelope.id: Judged(score, "falls-waist", "1", {"en": "x", "zh": "x"}) for a in arrivals}
+
+
+def after(score: float, *made: Any, known: Registry | None = None, episodes: Any = None) -> Decisions:
+    arrivals = arrive(*made, known=known)
+    return decide(arrivals, judged(arrivals, score), episodes or {}, NOW)
+
+
+URGENT: dict[str, Any] = {
+    "sos": Sos(by="cord"),
+    "smoke": Hazard(hazard="smoke"),
+    "gas": Hazard(hazard="gas"),
+    "water": Hazard(hazard="water"),
+}
+
+
+@pytest.mark.parametrize("kind", URGENT)
+def test_a_call_for_help_and_a_hazard_are_raised_at_once(kind: str) -> None:
+    made = after(0, event(URGENT[kind]))
+    (alert,) = made.alerts
+    assert (alert.kind, alert.subject, alert.priority) == (kind, SUBJECT, Priority.CRITICAL)
+    assert alert.detection == made.detections[0].id
+    assert set(alert.summary) == {"en", "zh"}
+
+
+def test_an_answer_help_is_a_call_for_help() -> None:
+    assert [alert.kind for alert in after(0, event(Answer(answer="help"))).alerts] == ["sos"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Hazard(hazard="smoke", active=False),
+        LocalAlarm(episode="e", silent_s=20),
+        SensorChanged(sensor="door", state=True),
+    ],
+)
+def test_what_is_no_alarm_raises_none(data: Any) -> None:
+    assert after(0, event(data)) == Decisions()
+
+
+def test_a_certain_fall_is_raised_at_once_about_the_wearer() -> None:
+    made = after(0.99, event(fall()))
+    (alert,) = made.alerts
+    assert (alert.kind, alert.subject, alert.resident, alert.zone) == ("fall", SUBJECT, "r1", "home1")
+    assert made.waits == {SUBJECT: None}
+
+
+def test_an_uncertain_fall_waits_half_a_minute() -> None:
+    made = after(0.7, event(fall()))
+    assert made.alerts == []
+    assert made.waits == {SUBJECT: NOW + timedelta(seconds=30)}
+    assert [d.score for d in made.detections] == [0.7]
+
+
+def test_an_unlikely_fall_is_kept_as_a_detection_and_raises_nothing() -> None:
+    made = after(0.3, event(fall()))
+    assert (made.alerts, made.waits) == ([], {})
+    assert len(made.detections) == 1
+
+
+@pytest.mark.parametrize("scores", [None, float("nan")])
+def test_a_fall_that_no_model_could_judge_is_asked_about_and_then_raised(scores: float | None) -> None:
+    arrivals = arrive(event(fall()))
+    made = decide(arrivals, {} if scores is None else judged(arrivals, scores), {}, NOW)
+    assert made.waits == {SUBJECT: NOW + fusion.WAIT}
+    _, alert = decide_overdue(made.episodes[SUBJECT], made.detections[0])
+    assert alert is not None
+
+
+def test_a_pose_that_no_model_could_judge_has_the_score_of_the_cameras_own_rule() -> None:
+    (detection,) = decide(arrive(event(POSE)), {}, {}, NOW).detections
+    assert (detection.score, detection.model, detection.model_version) == (0.7, "rule", "3")
+
+
+def test_fine_cancels_the_wait() -> None:
+    first = after(0.7, event(fall()))
+    made = after(0, event(Answer(answer="fine"), seq=2), episodes=first.episodes)
+    assert (made.alerts, made.waits) == ([], {SUBJECT: None})
+
+
+def test_fine_and_then_another_uncertain_fall_in_one_batch_waits_again() -> None:
+    later = NOW - timedelta(minutes=1)
+    made = after(
+        0.7,
+        event(fall(), 1, time=NOW - timedelta(minutes=9)),
+        event(Answer(answer="fine"), 2, time=NOW - timedelta(minutes=8)),
+        event(fall(), 3, time=later),
+    )
+    assert made.waits == {SUBJECT: NOW + fusion.WAIT}
+    assert made.episodes[SUBJECT].last == later
+
+
+def test_lying_still_raises_what_waited_and_says_so() -> None:
+    first = after(0.8, event(fall()))
+    made = after(0, event(LAY, seq=2), episodes=first.episodes)
+    (alert,) = made.alerts
+    assert made.waits == {SUBJECT: None}
+    assert "still" in alert.summary["en"]
+    assert alert.detection == made.detections[0].id
+
+
+def test_an_overdue_wait_is_raised_on_the_detection_it_stands_on() -> None:
+    made = after(0.6, event(fall()))
+    settled, alert = decide_overdue(made.episodes[SUBJECT], made.detections[0])
+    assert alert is not None
+    assert alert.detection == made.detections[0].id
+    assert decide_overdue(settled, made.detections[0])[1] is None
+
+
+def test_a_wearer_and_a_camera_in_a_public_place_are_weighed_apart() -> None:
+    known = registry(device(Wearer()), device(id="cam", public=True, legal_basis="notice", zone="yard"))
+    made = after(0.7, event(fall()), event(POSE, 2, device="cam"), known=known)
+    assert set(made.waits) == {SUBJECT, "zone:yard"}
+
+
+@pytest.mark.parametrize(
+    ("wearers", "zone", "subject"),
+    [
+        ((Wearer("r1"),), "home1", "resident:r1"),
+        ((Wearer("r1"), Wearer("r2")), "home1", "zone:home1"),
+        ((), "home1", "zone:home1"),
+        ((), None, "device:pendant"),
+    ],
+)
+def test_an_event_is_about_the_one_resident_else_the_place_else_the_device(
+    wearers: tuple[Wearer, ...], zone: str | None, subject: str
+) -> None:
+    (arrival,) = arrive(event(fall()), known=registry(device(*wearers, zone=zone)))
+    assert subject_of(arrival, NOW) == subject
+    (detection,) = after(0.9, event(fall()), known=registry(device(*wearers, zone=zone))).detections
+    assert detection.resident == ("r1" if len(wearers) == 1 else None)
+
+
+def test_every_canary_is_about_itself_and_about_no_person() -> None:
+    known = registry(synthetic="canary")
+    made = after(0.99, *(event(fall(), seq, synthetic="canary") for seq in (1, 2)), known=known)
+    assert len({alert.subject for alert in made.alerts}) == 2
+    for alert in made.alerts:
+        assert alert.subject.startswith("canary:")
+        assert (alert.resident, alert.synthetic) == (None, "canary")
+
+
+@pytest.mark.parametrize("kind", ["drill", "demo"])
+def test_a_drill_settles_no_real_fall(kind: Any) -> None:
+    known = registry(synthetic=kind)
+    practised, real = event(fall(), 1, synthetic=kind), event(fall(), 2, time=NOW - timedelta(seconds=5))
+    made = after(0.99, practised, real, known=known)
+    assert [alert.synthetic for alert in made.alerts] == [kind, None]
+    assert {alert.subject for alert in made.alerts} == {SUBJECT}
+    assert {episode_of(arrival, NOW) for arrival in arrive(practised, real, known=known)} == {
+        SUBJECT,
+        f"{kind}/{SUBJECT}",
+    }
+
+
+def test_a_forged_canary_cannot_hide_a_real_fall() -> None:
+    (alert,) = after(0.99, event(fall(), synthetic="canary")).alerts
+    assert (alert.subject, alert.synthetic) == (SUBJECT, None)
+
+
+some = st.builds(
+    event,
+    st.sampled_from([fall(), POSE, LAY, Sos(by="hub"), Answer(answer="fine"), Answer(answer="help")]),
+    st.integers(1, 9),
+    time=st.integers(0, 90).map(lambda seconds: NOW - timedelta(seconds=seconds)),
+)
+
+
+@given(st.lists(some, max_size=6), st.floats(0, 1))
+def test_deciding_again_decides_the_same(made: list[Any], score: float) -> None:
+    assert after(score, *made) == after(score, *made)
+
+
+@given(st.lists(some, max_size=6, unique_by=lambda e: e.seq), st.floats(0, 1))
+def test_whatever_waits_stands_on_a_detection_that_is_kept(made: list[Any], score: float) -> None:
+    decisions = after(score, *made)
+    kept = {str(detection.id) for detection in decisions.detections}
+    for name, due in decisions.waits.items():
+        if due is not None:
+            assert decisions.episodes[name].detection in kept
+    assert {str(alert.detection) for alert in decisions.alerts} <= kept
+
+
+@given(st.lists(some, max_size=6, unique_by=lambda e: e.seq), st.floats(0, 1))
+def test_no_call_for_help_goes_unraised(made: list[Any], score: float) -> None:
+    calls = sum(isinstance(a.data, Sos) or getattr(a.data, "answer", "") == "help" for a in arrive(*made))
+    assert len([a for a in after(score, *made).alerts if a.kind == "sos"]) == calls

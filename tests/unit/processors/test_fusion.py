@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors import fusion
+from processors.fusion import ALERT, REVIEW, TOGETHER, Episode, Evidence, Verdict
+from tests.making import NOW
+
+scores = st.floats(0, 1)
+devices = st.sampled_from(["a", "b", "c"])
+moments = st.integers(-20, 20).map(lambda seconds: NOW + timedelta(seconds=seconds))
+
+
+def worn(score: float, at: Any = NOW, device: str = "a") -> Evidence:
+    return Evidence(at=at, device=device, detection=f"d-{device}", wearable=score)
+
+
+def seen(score: float, at: Any = NOW, device: str = "b") -> Evidence:
+    return Evidence(at=at, device=device, detection=f"d-{device}", camera=score)
+
+
+def lay(share: float | None, at: Any = NOW) -> Evidence:
+    return Evidence(at=at, device="a", still=share)
+
+
+def said(answer: str, at: Any = NOW) -> Evidence:
+    return Evidence(at=at, device="a", answer=answer)
+
+
+detections = st.builds(worn, scores, moments, devices) | st.builds(seen, scores, moments, devices)
+stillness = st.builds(lay, st.none() | scores, moments)
+answers = st.builds(said, st.sampled_from(["fine", "help"]), moments)
+anything = detections | stillness | answers
+
+
+def fed(evidence: list[Evidence]) -> tuple[Episode | None, list[Verdict]]:
+    episode, verdicts = None, []
+    for word in evidence:
+        episode, verdict = fusion.step(episode, word)
+        verdicts.append(verdict)
+    return episode, verdicts
+
+
+@given(st.lists(detections, min_size=1, max_size=6), detections)
+def test_more_evidence_of_a_fall_never_lowers_its_probability(known: list[Evidence], more: Evidence) -> None:
+    before, _ = fed(known)
+    after, _ = fed([*known, more])
+    assert before is not None
+    assert after is not None
+    assert fusion.probability(after) >= fusion.probability(before) - 1e-12
+
+
+@given(st.lists(detections, min_size=1, max_size=6), st.floats(fusion.STILL, 1))
+def test_lying_still_never_lowers_the_probability(known: list[Evidence], share: float) -> None:
+    before, _ = fed(known)
+    after, _ = fed([*known, lay(share)])
+    assert before is not None
+    assert after is not None
+    assert fusion.probability(after) >= fusion.probability(before)
+
+
+@given(scores, scores)
+def test_a_sensor_that_sees_nothing_takes_nothing_away(score: float, nothing: float) -> None:
+    alone, _ = fed([worn(score)])
+    beside, _ = fed([worn(score), seen(nothing)])
+    assert alone is not None
+    assert beside is not None
+    assert fusion.probability(beside) >= fusion.probability(alone) - 1e-12
+
+
+@given(st.floats(REVIEW, 1), st.sampled_from([worn, seen]))
+def test_one_sensor_alone_is_enough_to_raise_or_to_ask(score: float, sensor: Any) -> None:
+    _, verdict = fusion.step(None, sensor(score))
+    assert verdict is (Verdict.RAISE if score >= ALERT else Verdict.WAIT) or score == pytest.approx(ALERT)
+
+
+def test_two_uncertain_sensors_together_are_certain() -> None:
+    _, verdicts = fed([worn(0.85), seen(0.85)])
+    assert verdicts == [Verdict.WAIT, Verdict.RAISE]
+
+
+def test_the_order_of_two_sensors_does_not_matter() -> None:
+    one, _ = fed([worn(0.7), seen(0.8)])
+    other, _ = fed([seen(0.8), worn(0.7)])
+    assert one is not None
+    assert other is not None
+    assert fusion.probability(one) == fusion.probability(other)
+
+
+@given(st.floats(REVIEW + 1e-6, ALERT - 1e-6))
+def test_who_is_uncertain_and_hears_nothing_raises(score: float) -> None:
+    waiting, verdict = fusion.step(None, worn(score))
+    assert verdict is Verdict.WAIT
+    assert fusion.overdue(waiting)[1] is Verdict.RAISE
+
+
+@given(st.floats(REVIEW + 1e-6, ALERT - 1e-6), st.lists(detections | stillness, max_size=8))
+def test_nothing_but_an_answer_or_an_alarm_ends_a_wait(score: float, later: list[Evidence]) -> None:
+    episode, verdicts = fed([worn(score), *later])
+    assert episode is not None
+    raised = Verdict.RAISE in verdicts
+    assert raised or fusion.overdue(episode)[1] is Verdict.RAISE
+
+
+def test_lying_still_turns_a_question_into_an_alarm() -> None:
+    _, verdicts = fed([worn(0.8), lay(1.0)])
+    assert verdicts == [Verdict.WAIT, Verdict.RAISE]
+
+
+def test_walking_about_takes_away_from_an_uncertain_fall_only() -> None:
+    uncertain, _ = fed([worn(0.8), lay(0.0)])
+    certain, _ = fed([worn(0.97), lay(0.0)])
+    assert uncertain is not None
+    assert certain is not None
+    assert fusion.probability(uncertain) < 0.8
+    assert fusion.probability(certain) >= ALERT
+
+
+def test_stillness_that_nobody_measured_says_nothing() -> None:
+    alone, _ = fed([worn(0.8)])
+    unmeasured, _ = fed([worn(0.8), lay(None)])
+    assert alone is not None
+    assert unmeasured is not None
+    assert fusion.probability(unmeasured) == fusion.probability(alone)
+
+
+def test_stillness_without_any_suspicion_is_kept_and_raises_nothing() -> None:
+    _, verdicts = fed([lay(1.0)])
+    assert verdicts == [Verdict.KEEP]
+
+
+def test_fine_ends_the_wait_without_an_alarm() -> None:
+    episode, verdicts = fed([worn(0.8), said("fine", NOW + timedelta(seconds=9))])
+    assert episode is not None
+    assert verdicts == [Verdict.WAIT, Verdict.KEEP]
+    assert fusion.overdue(episode)[1] is Verdict.KEEP
+
+
+@given(st.lists(anything, max_size=6))
+def test_help_raises_whatever_is_known(known: list[Evidence]) -> None:
+    _, verdicts = fed([*known, said("help")])
+    assert verdicts[-1] is Verdict.RAISE
+
+
+@given(st.lists(detections | stillness, min_size=1, max_size=8), st.lists(anything, max_size=8))
+def test_within_a_settled_episode_nothing_is_raised_but_a_call_for_help(
+    first: list[Evidence], later: list[Evidence]
+) -> None:
+    episode, _ = fed([worn(0.99), *first])
+    for word in later:
+        assert episode is not None
+        answered_before = episode.answered is not None
+        episode, verdict = fusion.step(episode, word)
+        if not answered_before and word.answer != "help":
+            assert verdict is Verdict.KEEP
+
+
+@given(st.floats(ALERT, 1), st.integers(1, 50))
+def test_who_said_to_be_fine_and_falls_again_is_raised(score: float, seconds: int) -> None:
+    fine = said("fine", NOW + timedelta(seconds=5))
+    again = worn(max(score, ALERT + 1e-6), fine.at + timedelta(seconds=seconds))
+    _, verdicts = fed([worn(0.8), fine, again])
+    assert verdicts == [Verdict.WAIT, Verdict.KEEP, Verdict.RAISE]
+
+
+def test_an_answer_does_not_settle_what_happened_after_it_was_given() -> None:
+    early = said("fine", NOW - timedelta(seconds=5))
+    episode, verdicts = fed([worn(0.8), early])
+    assert episode is not None
+    assert Verdict.RAISE in (*verdicts, fusion.overdue(episode)[1])
+
+
+def test_late_evidence_of_the_answered_fall_joins_it() -> None:
+    fine = said("fine", NOW + timedelta(seconds=20))
+    _, verdicts = fed([worn(0.8), fine, seen(0.99, NOW + timedelta(seconds=2))])
+    assert verdicts == [Verdict.WAIT, Verdict.KEEP, Verdict.KEEP]
+
+
+@given(st.sampled_from([-1, 1]), st.integers(61, 10**7))
+def test_a_fall_at_another_time_is_another_fall_be_it_later_or_earlier(sign: int, seconds: int) -> None:
+    other = NOW + sign * timedelta(seconds=seconds)
+    _, verdicts = fed([worn(0.99), worn(0.99, other)])
+    assert verdicts == [Verdict.RAISE, Verdict.RAISE]
+
+
+def test_a_settled_episode_is_not_prolonged_by_what_still_comes_in() -> None:
+    restless = [worn(0.2, NOW + timedelta(seconds=s)) for s in range(0, 61, 10)]
+    _, verdicts = fed([worn(0.99), *restless, worn(0.99, NOW + TOGETHER + timedelta(seconds=5))])
+    assert verdicts[-1] is Verdict.RAISE
+
+
+def test_what_waits_is_not_forgotten_for_evidence_of_another_time() -> None:
+    much_later = NOW + timedelta(hours=3)
+    for word in (worn(0.1, much_later), seen(0.1, much_later), lay(0.0, much_later), lay(1.0, much_later)):
+        episode, verdicts = fed([worn(0.6), word])
+        assert episode is not None
+        assert episode.detection == "d-a"
+        assert Verdict.RAISE in (*verdicts, fusion.overdue(episode)[1])
+
+
+@given(st.lists(anything, min_size=1, max_size=8))
+def test_an_episode_survives_the_database(known: list[Evidence]) -> None:
+    episode, _ = fed(known)
+    stored = msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(episode)))
+    assert msgspec.convert(stored, Episode) == episode
+
+
+@given(scores, st.dictionaries(devices, scores), st.none() | scores)
+def test_a_probability_is_one(wearable: float, cameras: dict[str, float], still: float | None) -> None:
+    episode = Episode(last=NOW, wearable=wearable, cameras=cameras, still=still)
+    assert 0 <= fusion.probability(episode) <= 1
