@@ -6,13 +6,17 @@ value ends the process with one line that names the variable.  Secrets are never
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vigil.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 PREFIX = "VIGIL_"
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -57,10 +61,21 @@ class KafkaSettings(_Settings):
     kafka_incarnation: str = ""
 
 
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^@:/,?\s\[\]]*)(:\d+)?"
+_DSN = re.compile(rf"postgres(ql)?://([^@/\s]*@)?{_HOST}(,{_HOST})*(/[^?\s]*)?(\?\S*)?")
+
+
+def _checked(dsn: SecretStr) -> SecretStr:
+    """Refuse what the driver could not read: its own message would quote it, password and all."""
+    if not _DSN.fullmatch(dsn.get_secret_value()):
+        raise ValueError("is not like postgresql://user:password@host:port/database")
+    return dsn
+
+
 class DatabaseSettings(_Settings):
     """Where PostgreSQL is."""
 
-    database_dsn: SecretStr = SecretStr("postgresql://127.0.0.1/vigil")
+    database_dsn: Annotated[SecretStr, AfterValidator(_checked)] = SecretStr("postgresql://127.0.0.1/vigil")
 
 
 class EdgeSettings(ProcessSettings, MqttSettings):
@@ -145,5 +160,11 @@ def load(cls: type[S]) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         variable = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
-        why = "is missing" if first["type"] == "missing" else f"{first['msg']} (is {first['input']!r})"
-        raise Misconfigured(variable, why) from None
+        raise Misconfigured(variable, _why(cls, first)) from None
+
+
+def _why(cls: type[BaseSettings], first: ErrorDetails) -> str:
+    if first["type"] == "missing":
+        return "is missing"
+    secret = "Secret" in str(cls.model_fields[str(first["loc"][0])].annotation)
+    return first["msg"] if secret else f"{first['msg']} (is {first['input']!r})"

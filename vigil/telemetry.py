@@ -106,10 +106,17 @@ def _app(checks: Mapping[str, Check]) -> Callable[[dict[str, Any], Any], Iterabl
 
 
 def _ready(start: Any, checks: Mapping[str, Check]) -> Iterable[bytes]:
-    results = {name: check() for name, check in dict(checks).items()}
+    results = {name: _result(check) for name, check in dict(checks).items()}
     well = not any(results.values())
     status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
     return _answer(start, status, {"ready": well, "checks": {n: r or "ok" for n, r in results.items()}})
+
+
+def _result(check: Check) -> str | None:
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 - what cannot even be checked is not well
+        return f"{type(error).__name__}: {error}"
 
 
 def _answer(start: Any, status: HTTPStatus, body: object) -> Iterable[bytes]:

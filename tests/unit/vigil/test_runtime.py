@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from vigil import runtime
+from vigil.errors import Stalled, Unavailable
+from vigil.runtime import retrying, run_until_stopped
+
+pytestmark = pytest.mark.asyncio
+
+
+class Work:
+    """A coroutine that works until it is cancelled."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.ended = False
+
+    async def run(self) -> None:
+        self.started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended = True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_all_work_and_is_no_error(number: int) -> None:
+    one, other = Work(), Work()
+
+    async def ask() -> None:
+        await one.started.wait()
+        os.kill(os.getpid(), number)
+        await asyncio.Event().wait()
+
+    await run_until_stopped(one.run(), other.run(), ask())
+    assert one.ended
+    assert other.ended
+
+
+async def test_the_first_failure_ends_all_work_and_is_what_the_caller_sees() -> None:
+    work = Work()
+
+    async def fail() -> None:
+        await work.started.wait()
+        raise Stalled("alarm", 30)
+
+    with pytest.raises(Stalled, match="alarm has not moved for 30 s"):
+        await run_until_stopped(work.run(), fail())
+    assert work.ended
+
+
+async def test_work_that_fails_while_it_is_ended_does_not_hide_the_first_failure() -> None:
+    started = asyncio.Event()
+
+    async def stubborn() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise RuntimeError("second")
+
+    async def fail() -> None:
+        await started.wait()
+        raise ValueError("first")
+
+    with pytest.raises(ValueError, match="first"):
+        await run_until_stopped(stubborn(), fail())
+
+
+async def test_what_is_away_is_tried_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "LONGEST_WAIT_S", 0.0)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(runtime.asyncio, "sleep", sleep)
+    answers = iter([Unavailable("Kafka", "refused"), Unavailable("Kafka", "refused"), "id"])
+
+    async def attempt() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert await retrying(attempt) == "id"
+    assert len(slept) == 2
+
+
+async def test_another_error_is_not_waited_for() -> None:
+    async def attempt() -> None:
+        raise ValueError("a mistake")
+
+    with pytest.raises(ValueError, match="a mistake"):
+        await retrying(attempt)
