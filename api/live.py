@@ -21,7 +21,7 @@ import asyncio
 from collections import deque
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -32,7 +32,8 @@ from vigil.store import alerts, board
 from vigil.store.listen import wakes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from typing import Any
 
     from pydantic import SecretStr
 
@@ -56,7 +57,17 @@ _LAG: Final = Histogram(
     "From an alert's change to its place in the sessions' queues.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
+
+
+async def whole(reading: Coroutine[Any, Any, T]) -> T:
+    """Await a database read to its end, even if the reader goes away meanwhile.
+
+    Cancelling a query costs the pool its connection (pitfall 26), and readers of a live stream
+    come and go by the hundred.
+    """
+    return await asyncio.shield(asyncio.create_task(reading))
 
 
 @dataclass(slots=True)
@@ -155,10 +166,9 @@ class Hub:
 
     async def advance(self) -> bool:
         """Read the next changes and pass them on; returns whether there may be more."""
-        async with self._pool.connection() as connection:
-            if self.position is None:
-                self.position = await alerts.last_change(connection)
-            changes = await board.cards_after(connection, self.position, BATCH)
+        if self.position is None:
+            self.position = await self._now()
+        changes = await self._after(self.position)
         for change in changes:
             self._pass_on(Frame(change.change, change))
             self.position = change.change
@@ -204,7 +214,7 @@ class Hub:
         """
         sent = after or 0
         if after is not None and await self._is_far(after):
-            sent = await self._now()
+            sent = await whole(self._now())
             yield f"id: {sent}\nevent: reload\ndata: {{}}\n\n".encode()
         elif after is not None:
             async for frames in self._missed(after):
@@ -215,21 +225,21 @@ class Hub:
             sent = frames[-1].change if frames else sent
             yield self._joined(session, frames) or None
 
+    async def _is_far(self, after: int) -> bool:
+        """Whether a session was away too long, or comes from a database that is no more (rule 3)."""
+        return not 0 <= await whole(self._now()) - after <= CATCH_UP
+
     async def _now(self) -> int:
         async with self._pool.connection() as connection:
             return await alerts.last_change(connection)
 
-    async def _is_far(self, after: int) -> bool:
-        """Whether a session was away too long, or comes from a database that is no more (rule 3)."""
-        return not 0 <= await self._now() - after <= CATCH_UP
+    async def _after(self, change: int) -> list[CardChange]:
+        async with self._pool.connection() as connection:
+            return await board.cards_after(connection, change, BATCH)
 
     async def _missed(self, after: int) -> AsyncIterator[list[Frame]]:
         """Read what happened after a change up to now, in batches."""
-        while True:
-            async with self._pool.connection() as connection:
-                changes = await board.cards_after(connection, after, BATCH)
-            if not changes:
-                return
+        while changes := await whole(self._after(after)):
             yield [Frame(change.change, change) for change in changes]
             after = changes[-1].change
 

@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from api.access import Identity, May
 from api.auth import SomebodyDep, identify, require
+from api.live import whole
 from api.problems import RESPONSES
 from api.services import Services, ServicesDep
 
@@ -61,7 +62,7 @@ async def _events(
             yield chunk or _heartbeat(services)
             if services.clock() - checked >= RECHECK:
                 checked = services.clock()
-                if await identify(services, request) is None:
+                if await whole(identify(services, request)) is None:
                     return
 
 

@@ -20,8 +20,8 @@ Rules
    but the record.
 5. Every transition names the version it was decided on; of two at once, one is refused.
 6. Later evidence joins an open alert: it can make the alert more urgent, never less, and real
-   where it was synthetic, never synthetic where it was real.  It changes no state, and so
-   refuses nobody who had decided just before.
+   where it was synthetic, never synthetic where it was real.  Neither that nor a notice that
+   goes out, arrives or remains unanswered refuses a person who had decided just before.
 """
 
 from __future__ import annotations
@@ -109,6 +109,8 @@ _PERSONAL: Final = frozenset(
     {Action.ACKNOWLEDGE, Action.ATTEND, Action.SILENCE, Action.RESOLVE, Action.REVIEW}
 )
 _AUTOMATIC: Final = frozenset({Action.NOTIFY, Action.DELIVER, Action.REOPEN, Action.GIVE_UP})
+PROGRESS: Final = frozenset({Action.NOTIFY, Action.DELIVER, Action.GIVE_UP})
+"""Steps on which nobody has decided; see rule 6."""
 _NEEDS_REASON: Final = frozenset({Action.SILENCE, Action.REOPEN, Action.GIVE_UP})
 
 

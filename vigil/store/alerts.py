@@ -151,8 +151,8 @@ def _parameters(new: NewAlert, now: datetime) -> dict[str, object]:
 async def apply(connection: Connection, alert: UUID, version: int, step: Step, now: datetime) -> Alert:
     """Take an alert one step on, if nobody has since `version`.
 
-    Evidence that joined meanwhile is no reason to refuse, and who repeats a step of their own
-    (a tap whose answer was lost) gets the alert as it stands.
+    Only what was decided since refuses (rule 6 of `vigil.alerts`), and who repeats a step of
+    their own (a tap whose answer was lost) gets the alert as it stands.
 
     Args:
         connection: Inside a transaction.
@@ -186,13 +186,13 @@ def _subject(alert: Alert) -> Subject:
 
 
 async def _steps_since(connection: Connection, alert: UUID, version: int) -> list[tuple[str, str]]:
-    """Return (action, actor) of what was decided after a version; evidence that joined is left out."""
+    """Return (action, actor) of what was decided after a version; mere progress is left out."""
     cursor = await connection.execute(
         """
         SELECT action, actor FROM alert_transition
-        WHERE alert = %s AND version > %s AND action <> %s ORDER BY version
+        WHERE alert = %s AND version > %s AND action <> ALL (%s) ORDER BY version
         """,
-        [alert, version, JOIN],
+        [alert, version, [JOIN, *alerts.PROGRESS]],
     )
     return await cursor.fetchall()
 

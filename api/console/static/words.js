@@ -6,7 +6,7 @@ const URGENCY = ["critical", "high", "medium", "trouble"];
 const ICONS = {
   fall: "fall", stillness: "fall", sos: "sos", smoke: "smoke", gas: "gas", water: "water",
   inactivity: "clock", no_return: "clock", wandering: "clock", routine: "clock", welfare: "clock",
-  device: "trouble", platform: "trouble", dead_letter: "trouble", outage: "trouble", rota: "trouble",
+  device: "trouble", platform: "trouble", unreadable_alarm: "trouble", outage: "trouble", rota: "trouble",
 };
 const clock = new Intl.DateTimeFormat(data.language, {
   timeZone: data.zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23",
