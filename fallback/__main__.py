@@ -1,41 +1,71 @@
-"""The watchdog: `python -m fallback`.  Everything is built here and passed on.
+"""The watchdog: `python -m fallback`; and `python -m fallback unlock FILE` for a locked pack.
 
-One loop turns `Watchdog.step`; beside it run the probes, the robot officer and the notices;
-each canary node has its MQTT thread, the page and the ops server theirs.
+Everything is built here and passed on.  One loop turns `Watchdog.step`; beside it run the
+probes, the robot officer, the notices, the roster, the packs, the other instance and the
+exchange with a platform that is back.  Each canary node has its MQTT thread, the page and the
+ops server theirs, and packs are made in a process of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import getpass
 import random
 import secrets
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 import structlog
 
-from fallback import configuration, lane, liveness, metrics, notify, probes, store
+from fallback import (
+    configuration,
+    lane,
+    liaison,
+    liveness,
+    metrics,
+    notify,
+    pack,
+    peers,
+    probes,
+    records,
+    snapshot,
+    store,
+)
 from fallback.courier import Courier, device_of
+from fallback.desk import Desk
+from fallback.ears import Ears
 from fallback.officer import Officer
 from fallback.page import Page
+from fallback.snapshot import Keeper
+from fallback.state import Mode
 from fallback.store import Store
-from fallback.watchdog import Fact, Watchdog
+from fallback.watchdog import Fact, Noted, Watchdog
 from fallback.web import Signer, serving
 from vigil.clock import utc_now
-from vigil.errors import Stop, Unavailable
+from vigil.errors import Rejected, Stop, Unavailable
 from vigil.runtime import run_until_stopped
 from vigil.settings import FallbackSettings, load
 from vigil.telemetry import configure_logging, ops_server
 
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+
+    from pydantic import SecretStr
+
+    from fallback.papers import Facts
 
 F = TypeVar("F")
 STEP_S: Final = 0.25
 """Between two steps of the watchdog."""
+SHOW_EVERY: Final = 20
+"""Steps between two settings of the gauges."""
 _log = structlog.get_logger(__name__)
 
 
@@ -44,16 +74,20 @@ class Process:
 
     def __init__(self, settings: FallbackSettings) -> None:
         self._settings = settings
+        self._places = configuration.places(settings)
+        self._library = configuration.library()
+        self._zone = configuration.zone(settings)
         self._store = Store(settings.fallback_state)
-        self._probed: list[probes.Looked] = []
+        self._facts: list[Fact] = []
+        self._keeper = Keeper(self._store, configuration.roster_key(settings))
         estates = configuration.canaries(settings)
-        zone = configuration.zone(settings)
         self._processes = configuration.processes(settings)
-        self._watchdog = Watchdog(self._store, estates, self._processes, _token, zone, utc_now())
-        signer = Signer(store.secret(self._store, "cookie", secrets.token_bytes(32)))
-        self._page = Page(self._watchdog, self._store, utc_now, zone, settings.fallback_passphrase, signer)
+        self._watchdog = Watchdog(
+            self._store, estates, self._processes, _token, self._zone, utc_now(), lambda: self._keeper.roster
+        )
         nodes = [node for group in estates.values() for node in group]
         self._couriers = [Courier(settings, node, utc_now, _token()) for node in nodes]
+        self._ears = Ears(settings, sorted({node.community for node in nodes}), utc_now, _token())
         urls = settings.fallback_notify.get_secret_value().split()
         self._notifier = notify.AppriseNotifier(urls) if urls else notify.LogNotifier()
 
@@ -62,36 +96,76 @@ class Process:
         settings = self._settings
         async with AsyncExitStack() as stack:
             stack.callback(self._store.close)
-            client = await stack.enter_async_context(_client(settings))
+            client = await stack.enter_async_context(_client(settings, settings.fallback_token))
             officer = Officer(client, utc_now, self._watchdog.canary_of)
             checks = {"canaries": self._canary_trouble, "stream": lambda: officer.trouble}
             stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))
-            port = stack.enter_context(
-                serving(settings.fallback_host, settings.fallback_port, self._page.app())
-            )
+            port = stack.enter_context(serving(settings.fallback_host, settings.fallback_port, self._app()))
             for courier in self._couriers:
                 node = courier.address.node
                 stack.enter_context(courier.running(partial(lane.ends, self._store, node)))
-            prober = await stack.enter_async_context(httpx.AsyncClient())
+            stack.enter_context(self._ears.running())
+            plain = await stack.enter_async_context(httpx.AsyncClient())
+            liaison_ = await stack.enter_async_context(_client(settings, settings.fallback_roster_token))
+            maker = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
             _log.info("the watchdog is up", page=f"http://{settings.fallback_host}:{port}/")
-            await run_until_stopped(self._turn(officer), officer.run(), self._probe(prober), self._tell())
+            await run_until_stopped(
+                self._turn(officer),
+                officer.run(),
+                self._probe(plain),
+                self._tell(),
+                *self._optional(plain, liaison_, maker),
+            )
+
+    def _app(self) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+        signer = Signer(store.secret(self._store, "cookie", secrets.token_bytes(32)))
+        page = Page(
+            self._watchdog, self._store, utc_now, self._zone, self._settings.fallback_passphrase, signer
+        )
+        desk = Desk(self._watchdog, self._store, self._keeper, self._library, utc_now, self._zone, page.show)
+        return page.app(desk.routes())
+
+    def _optional(
+        self, plain: httpx.AsyncClient, platform: httpx.AsyncClient, maker: ProcessPoolExecutor
+    ) -> list[Coroutine[None, None, None]]:
+        """Return the work that the settings ask for."""
+        settings = self._settings
+        work: list[Coroutine[None, None, None]] = []
+        if settings.fallback_roster_key is not None:
+            work += [
+                _every(snapshot.PERIOD.total_seconds(), partial(self._fetch, platform)),
+                _every(liaison.PERIOD.total_seconds(), partial(self._exchange, platform)),
+            ]
+        if self._places:
+            work.append(_every(STEP_S * 4, partial(self._pack, maker)))
+        if settings.fallback_peer is not None:
+            peer = peers.Peer(settings.fallback_peer)
+            work.append(_every(liveness.PERIOD.total_seconds(), partial(self._look_at_peer, peer, plain)))
+        if settings.fallback_heartbeat is not None:
+            work.append(_every(peers.HEARTBEAT_S, partial(self._beat, plain, settings.fallback_heartbeat)))
+        return work
+
+    # -- watching ------------------------------------------------------------------------
 
     async def _turn(self, officer: Officer) -> None:
+        steps = 0
         while True:
             try:
-                facts = [*self._drained(officer)]
-                self._watchdog.step(utc_now(), facts)
+                self._watchdog.step(utc_now(), self._drained(officer))
                 self._send()
-                metrics.show(self._watchdog.view())
+                if steps % SHOW_EVERY == 0:
+                    metrics.show(self._watchdog.view())
             except Unavailable as error:
                 _log.error("the watchdog cannot remember", error=str(error))
+            steps += 1
             await asyncio.sleep(STEP_S)
 
     def _drained(self, officer: Officer) -> list[Fact]:
-        probed, self._probed = self._probed, []
+        facts, self._facts = self._facts, []
         carried = [fact for courier in self._couriers for fact in _emptied(courier.facts)]
+        heard = _emptied(self._ears.facts)
         passed = _emptied(officer.facts)
-        return [*probed, *carried, *passed]
+        return [*facts, *carried, *heard, *passed]
 
     def _send(self) -> None:
         for courier in self._couriers:
@@ -107,7 +181,7 @@ class Process:
         urls = [process.url for process in self._processes]
         while True:
             begun = asyncio.get_running_loop().time()
-            self._probed += await probes.look(client, urls, utc_now())
+            self._facts += await probes.look(client, urls, utc_now())
             spent = asyncio.get_running_loop().time() - begun
             await asyncio.sleep(max(0.0, liveness.PERIOD.total_seconds() - spent))
 
@@ -121,9 +195,74 @@ class Process:
             if not worked:
                 await asyncio.sleep(STEP_S)
 
+    # -- beside it -----------------------------------------------------------------------
+
+    def _note(self, code: str, wrong: str | None) -> None:
+        self._facts.append(Noted(code, wrong, utc_now()))
+
+    async def _fetch(self, client: httpx.AsyncClient) -> None:
+        try:
+            await self._keeper.fetch(client, utc_now())
+        except (Unavailable, Rejected) as error:
+            _log.warning("no roster", error=str(error))
+        self._note("roster", self._keeper.old(utc_now()))
+
+    async def _pack(self, maker: ProcessPoolExecutor) -> None:
+        """Write the packs that are due: while all is well, and with a roster that is no old one."""
+        roster, now = self._keeper.roster, utc_now()
+        if roster is None or self._keeper.old(now) is not None:
+            return
+        for estate in self._watchdog.view().estates:
+            if estate.verdict.mode in (Mode.NORMAL, Mode.DEGRADED) and records.pack_due(
+                self._store, estate.id, now - pack.PERIOD
+            ):
+                facts = pack.facts_of(
+                    roster, estate.id, estate.unprotected, self._library, self._zone, utc_now()
+                )
+                await self._write(maker, estate.id, facts)
+
+    async def _write(self, maker: ProcessPoolExecutor, estate: str, facts: Facts) -> None:
+        passphrase = self._settings.fallback_passphrase
+        assert passphrase is not None  # noqa: S101 - `configuration.places` has seen to it
+        signing = store.secret(self._store, "signing", secrets.token_bytes(32))
+        folders = [place / estate for place in self._places]
+        words = passphrase.get_secret_value()
+        loop = asyncio.get_running_loop()
+        written, wrong = await loop.run_in_executor(maker, pack.build, facts, words, signing, folders)
+        with self._store.transaction() as connection:
+            records.keep_pack(connection, estate, facts.made_at, facts.roster_at, written)
+        self._note("pack", "; ".join(wrong) or None)
+
+    async def _look_at_peer(self, peer: peers.Peer, client: httpx.AsyncClient) -> None:
+        mine = {estate.id: estate.verdict.mode for estate in self._watchdog.view().estates}
+        self._note("peer", await peer.look(client, mine))
+
+    async def _beat(self, client: httpx.AsyncClient, url: SecretStr) -> None:
+        self._note("heartbeat", await peers.beat(client, url.get_secret_value()))
+
+    async def _exchange(self, client: httpx.AsyncClient) -> None:
+        for estate in self._watchdog.view().estates:
+            since = self._watchdog.owed_since(estate.id)
+            if since is None:
+                continue
+            residents = {resident.id for resident in self._watchdog.residents(estate.id)}
+            try:
+                await liaison.exchange(client, self._store, estate.id, residents, since)
+            except Unavailable as error:
+                _log.info("no exchange", estate=estate.id, error=str(error))
+
     def _canary_trouble(self) -> str | None:
         away = [courier.address.node for courier in self._couriers if not courier.connected]
         return f"not connected to MQTT: {', '.join(away)}" if away else None
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Unavailable as error:
+            _log.error("the watchdog cannot remember", error=str(error))
+        await asyncio.sleep(seconds)
 
 
 def _emptied(queue: deque[F]) -> list[F]:
@@ -131,8 +270,7 @@ def _emptied(queue: deque[F]) -> list[F]:
     return [queue.popleft() for _ in range(len(queue))]
 
 
-def _client(settings: FallbackSettings) -> httpx.AsyncClient:
-    token = settings.fallback_token
+def _client(settings: FallbackSettings, token: SecretStr | None) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
     return httpx.AsyncClient(base_url=settings.fallback_api, headers=headers)
 
@@ -141,14 +279,34 @@ def _token() -> str:
     return secrets.token_hex(4)
 
 
+def unlock(path: Path, passphrase: str) -> None:
+    """Write what a locked file of a pack holds to standard output."""
+    sys.stdout.buffer.write(pack.unlock(path.read_bytes(), passphrase))
+
+
+def command(arguments: list[str]) -> None:
+    """Run the process, or the command that stands on the line.
+
+    Raises:
+        Stop: There is no such command, or the process cannot go on.
+    """
+    match arguments:
+        case []:
+            settings = load(FallbackSettings)
+            configure_logging("fallback", settings.log_format, settings.log_level)
+            configuration.check_page(settings)
+            asyncio.run(Process(settings).run())
+        case ["unlock", file]:
+            unlock(Path(file), getpass.getpass("passphrase: "))
+        case _:
+            raise Stop("usage: python -m fallback, or python -m fallback unlock FILE")
+
+
 def main() -> int:
-    """Run the process; an error that ends it is one line."""
+    """Run; an error that ends it is one line."""
     try:
-        settings = load(FallbackSettings)
-        configure_logging("fallback", settings.log_format, settings.log_level)
-        configuration.check_page(settings)
-        asyncio.run(Process(settings).run())
-    except Stop as error:
+        command(sys.argv[1:])
+    except (Stop, Rejected, OSError) as error:
         print(f"fallback: {error}", file=sys.stderr)
         return 1
     return 0

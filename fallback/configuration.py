@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from fallback import procedures
 from fallback.liveness import Process
+from fallback.pack import PLACES
 from vigil.errors import Misconfigured, Rejected
+from vigil.roster import read_public_key
 from vigil.topics import Address, Kind, parse
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from fallback.procedures import Procedure
     from vigil.settings import FallbackSettings
 
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -66,6 +74,52 @@ def zone(settings: FallbackSettings) -> ZoneInfo:
         return ZoneInfo(settings.fallback_zone)
     except (ZoneInfoNotFoundError, ValueError):
         raise Misconfigured("VIGIL_FALLBACK_ZONE", f"{settings.fallback_zone!r} is no time zone") from None
+
+
+def roster_key(settings: FallbackSettings) -> Ed25519PublicKey | None:
+    """Return the key that the platform's roster is signed with.
+
+    Raises:
+        Misconfigured: It is no key.
+    """
+    if settings.fallback_roster_key is None:
+        return None
+    try:
+        return read_public_key(settings.fallback_roster_key)
+    except Rejected as error:
+        raise Misconfigured("VIGIL_FALLBACK_ROSTER_KEY", error.detail) from None
+
+
+def places(settings: FallbackSettings) -> list[Path]:
+    """Return the folders that take the packs.
+
+    Raises:
+        Misconfigured: There is only one, or no passphrase to lock them with.
+    """
+    folders = [Path(entry) for entry in _entries(settings.fallback_packs)]
+    if folders and len(folders) < PLACES:
+        raise Misconfigured(
+            "VIGIL_FALLBACK_PACKS", f"names {len(folders)} folder; a pack goes to {PLACES} at least"
+        )
+    if folders and settings.fallback_passphrase is None:
+        raise Misconfigured(
+            "VIGIL_FALLBACK_PASSPHRASE", "is missing; the packs hold names and are locked with it"
+        )
+    return folders
+
+
+def library() -> list[Procedure]:
+    """Return the procedures.
+
+    Raises:
+        Misconfigured: A file is wrong; every error with its line.
+    """
+    folder = files("fallback") / "instructions"
+    try:
+        names = [each.name for each in folder.iterdir() if each.name.endswith(".yaml")]
+        return procedures.library(names, lambda name: (folder / name).read_text(encoding="utf-8"))
+    except Rejected as error:
+        raise Misconfigured("fallback/instructions", error.detail) from None
 
 
 def check_page(settings: FallbackSettings) -> None:

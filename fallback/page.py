@@ -22,7 +22,7 @@ from fallback.web import Request, Response, Signer, application, see
 from vigil.errors import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, tzinfo
     from http import HTTPStatus
 
@@ -66,9 +66,11 @@ class Page:
         self._zone = zone
         self._templates = templates(zone)
 
-    def app(self) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
-        """Return the WSGI application."""
-        routes = {
+    def app(
+        self, more: Mapping[tuple[str, str], Callable[[Request], Response]] | None = None
+    ) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+        """Return the WSGI application, with further routes."""
+        routes: dict[tuple[str, str], Callable[[Request], Response]] = {
             ("GET", "/"): self.status,
             ("GET", "/login"): self.login_form,
             ("POST", "/login"): self.login,
@@ -78,7 +80,7 @@ class Page:
             ("POST", "/recover"): self.recover,
             ("POST", "/close"): self.close,
         }
-        return application(routes, self._signer, self.wrong, PUBLIC)
+        return application(routes | dict(more or {}), self._signer, self.wrong, PUBLIC)
 
     # -- pages ---------------------------------------------------------------------------
 
@@ -86,7 +88,7 @@ class Page:
         """Show every estate's verdict, causes and stages, the processes and the log."""
         view = self._watchdog.view()
         log = self._store.read("SELECT * FROM log ORDER BY id DESC LIMIT 30")
-        return self._show(
+        return self.show(
             "status.html",
             request,
             view=view,
@@ -100,7 +102,7 @@ class Page:
 
     def login_form(self, request: Request) -> Response:
         """Ask who it is."""
-        return self._show("login.html", request, asks=self._passphrase is not None)
+        return self.show("login.html", request, asks=self._passphrase is not None)
 
     def style(self, _request: Request) -> Response:
         """Give the style sheet."""
@@ -153,10 +155,11 @@ class Page:
 
     def wrong(self, request: Request, status: HTTPStatus, sentence: str) -> Response:
         """Show what was wrong, with the way back."""
-        shown = self._show("wrong.html", request, sentence=sentence)
+        shown = self.show("wrong.html", request, sentence=sentence)
         return Response(shown.body, status)
 
-    def _show(self, template: str, request: Request, **facts: Any) -> Response:
+    def show(self, template: str, request: Request, **facts: Any) -> Response:
+        """Render a template for who has signed in."""
         token = self._signer.token(request.person) if request.person else ""
         html = self._templates.get_template(template).render(
             person=request.person, token=token, now=self._now(), Mode=Mode, Judgement=Judgement, **facts

@@ -244,8 +244,9 @@ def library(names: Iterable[str], read: Callable[[str], str]) -> list[Procedure]
     return list(found.values())
 
 
-def fitting(procedures: Iterable[Procedure], causes: Sequence[Cause]) -> list[Procedure]:
-    """Return the procedures that causes call for, the widest fault first."""
+def fitting(procedures: Iterable[Procedure], causes: Sequence[Cause], *, fallback: bool) -> list[Procedure]:
+    """Return the procedures that causes call for, the widest fault first; in fallback also its own."""
     called = {name for cause in causes for name in (cause.code, f"{cause.code}:{cause.subject}")}
+    called |= {"fallback"} if fallback else set()
     found = [each for each in procedures if called & set(each.causes)]
     return sorted(found, key=lambda each: -LEVELS.index(each.level))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from fallback.pack import Written
     from fallback.store import Store
 
 
@@ -212,3 +213,29 @@ def ticked(store: Store, estate: str, of: datetime) -> dict[str, tuple[str, date
     """Return who did each step, and when."""
     rows = store.read("SELECT * FROM step_done WHERE estate = ? AND declared_at = ?", estate, stamp_of(of))
     return {row["step"]: (row["by"], moment_of(row["at"])) for row in rows}
+
+
+def keep_pack(
+    connection: sqlite3.Connection,
+    estate: str,
+    made_at: datetime,
+    roster_at: datetime,
+    written: Sequence[Written],
+) -> None:
+    """Keep where a pack was written."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO pack VALUES (?, ?, ?, ?, ?)",
+        [(str(each.path), estate, stamp_of(made_at), stamp_of(roster_at), each.sha256) for each in written],
+    )
+
+
+def last_pack(store: Store, estate: str) -> datetime | None:
+    """Return when the latest pack of an estate was made."""
+    rows = store.read("SELECT max(made_at) AS at FROM pack WHERE estate = ?", estate)
+    return _moment(rows[0]["at"])
+
+
+def pack_due(store: Store, estate: str, before: datetime) -> bool:
+    """Return whether the latest pack of an estate is older than a moment."""
+    last = last_pack(store, estate)
+    return last is None or last <= before

@@ -6,6 +6,7 @@ takes the ticks, `papers` prints the same order, `drills` measures it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -106,8 +107,14 @@ def by_way(tasks: Sequence[Task]) -> list[Task]:
     return sorted(tasks, key=lambda t: _door(t.resident))
 
 
-def _door(resident: Resident) -> tuple[str, int, str]:
-    return (resident.building, -resident.floor, resident.home)
+def _door(resident: Resident) -> tuple[list[tuple[bool, int, str]], int, str]:
+    return (_natural(resident.building), -resident.floor, resident.home)
+
+
+def _natural(text: str) -> list[tuple[bool, int, str]]:
+    """Return a key that puts building 2 before building 10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def open_tasks(

@@ -57,6 +57,13 @@ class Keeper:
         except Rejected as error:
             self.trouble = str(error)
 
+    def old(self, now: datetime) -> str | None:
+        """Return how old the roster is, where that is too old."""
+        if self.roster is not None and now - self.roster.made_at < OLD:
+            return None
+        made = f"made {self.roster.made_at:%Y-%m-%d %H:%M} UTC" if self.roster else "there is none"
+        return f"{made}; {self.trouble}" if self.trouble else made
+
     async def fetch(self, client: httpx.AsyncClient, now: datetime) -> None:
         """Fetch the roster once, and keep it.
 

@@ -89,6 +89,7 @@ class Verdict:
         reason: A person's words.
         well_since: Since when no cause at all has been seen; None while one stands.
         drill: Declared as an exercise.
+        declared_at: When the fallback was first declared; kept over recovery and relapse.
     """
 
     mode: Mode
@@ -98,6 +99,7 @@ class Verdict:
     reason: str = ""
     well_since: datetime | None = None
     drill: bool = False
+    declared_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ def look(verdict: Verdict, findings: Findings, now: datetime) -> Verdict:
     if verdict.mode is Mode.FALLBACK:
         return _noted(verdict, findings, now)
     if findings.hard:
-        return Verdict(Mode.FALLBACK, now, causes=findings.causes, drill=verdict.drill)
+        first = verdict.declared_at or now
+        return Verdict(Mode.FALLBACK, now, causes=findings.causes, drill=verdict.drill, declared_at=first)
     if verdict.mode is Mode.RECOVERING:
         return _noted(verdict, findings, now)
     if findings.soft:
@@ -159,7 +162,9 @@ def declare(verdict: Verdict, person: str, reason: str, now: datetime, *, drill:
     if verdict.mode is Mode.FALLBACK:
         raise Rejected("not_allowed", f"fallback was declared at {verdict.since:%H:%M:%S} UTC already")
     cause = Cause("declared", person, now, reason)
-    return Verdict(Mode.FALLBACK, now, person, (*verdict.causes, cause), reason, drill=drill)
+    causes = (*verdict.causes, cause)
+    first = verdict.declared_at or now
+    return Verdict(Mode.FALLBACK, now, person, causes, reason, drill=drill, declared_at=first)
 
 
 def begin_recovery(verdict: Verdict, findings: Findings, person: str, now: datetime) -> Verdict:

@@ -15,13 +15,26 @@ from uuid import UUID
 
 import structlog
 
-from fallback import canary, lane, liveness, metrics, state, store, words
+from fallback import (
+    canary,
+    coverage,
+    lane,
+    liveness,
+    metrics,
+    reconcile,
+    records,
+    rounds,
+    state,
+    store,
+    words,
+)
 from fallback.canary import Run, Stage
 from fallback.courier import Acked, Stored, device_of
 from fallback.officer import Passed
 from fallback.probes import Looked
-from fallback.state import Findings, Gates, Mode, Verdict
+from fallback.state import Cause, Findings, Gates, Mode, Verdict
 from vigil.errors import NotFound
+from vigil.roster import HIGH
 from vigil.topics import Lane
 
 if TYPE_CHECKING:
@@ -29,20 +42,53 @@ if TYPE_CHECKING:
     from datetime import tzinfo
     from sqlite3 import Connection
 
+    from fallback.coverage import Coverage, Interval
     from fallback.liveness import Process
+    from fallback.reconcile import Pair
+    from fallback.rounds import Check, Progress, Task
     from fallback.store import Store
+    from vigil.roster import Resident, Roster
     from vigil.topics import Address
 
 STOOD_STILL: Final = timedelta(seconds=4)
 """Between two steps: the watchdog itself was stopped, or its clock jumped; what was under way
 meanwhile says nothing of the platform."""
+_BREAKS: Final = frozenset({"canary", "canary_flapping", "service"})
+"""Causes whose beginning is the beginning of being unprotected."""
 REMEMBERED: Final = timedelta(days=2)
 """How long canaries are kept; the log stays for ever."""
 KEPT_RUNS: Final = 120
 """Canaries of an estate in memory: sixteen minutes, more than closing a fallback looks back."""
 _log = structlog.get_logger(__name__)
 
-Fact = Acked | Stored | Passed | Looked
+COVERED: Final = timedelta(seconds=1)
+"""Between two looks at who is unprotected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A node said, or its will says, whether it is online."""
+
+    node: str
+    online: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something else that is wrong or well again: the other instance, the packs, the notices.
+
+    Attributes:
+        code: Of the cause.
+        wrong: What is wrong, or None.
+    """
+
+    code: str
+    wrong: str | None
+    at: datetime
+
+
+Fact = Acked | Stored | Passed | Looked | Heard | Noted
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +116,7 @@ class Watchdog:
         tokens: Returns eight random hexadecimal digits.
         zone: The community's time zone, for what people read.
         now: Present time, at its start.
+        roster: Returns the last good roster, or None.
     """
 
     def __init__(
@@ -80,8 +127,14 @@ class Watchdog:
         tokens: Callable[[], str],
         zone: tzinfo,
         now: datetime,
+        roster: Callable[[], Roster | None] = lambda: None,
     ) -> None:
         self._store = store_
+        self._roster = roster
+        self._silent: dict[str, datetime] = {}
+        self._noted: dict[str, Cause] = {}
+        self._covered_at = now
+        self._coverage: dict[str, list[Coverage]] = {}
         self._lock = threading.RLock()
         self._zone = zone
         self._estates = {
@@ -112,6 +165,8 @@ class Watchdog:
                 self._judge(id_, now)
                 self._make(id_, now)
                 self._look(id_, now)
+            if now - self._covered_at >= COVERED:
+                self._cover_all(now)
             self._forget(now)
 
     # -- facts ---------------------------------------------------------------------------
@@ -129,6 +184,20 @@ class Watchdog:
                 self._stamp(event, stage, at)
             case Looked(url, wrong, at):
                 self._processes[url] = liveness.looked(self._processes[url], wrong, at)
+            case Heard(node, online, at):
+                if online:
+                    self._silent.pop(node, None)
+                else:
+                    self._silent.setdefault(node, at)
+            case Noted(code, wrong, at):
+                self._note(code, wrong, at)
+
+    def _note(self, code: str, wrong: str | None, at: datetime) -> None:
+        if wrong is None:
+            self._noted.pop(code, None)
+            return
+        since = self._noted[code].since if code in self._noted else at
+        self._noted[code] = Cause(code, "", since, wrong)
 
     def _stamp(self, event: UUID, stage: Stage, at: datetime) -> None:
         for estate in self._estates.values():
@@ -185,7 +254,20 @@ class Watchdog:
         with self._lock:
             services = liveness.findings(list(self._processes.values()))
             canaries = canary.findings(list(self._estates[id_].runs))
-            return Findings(services.hard + canaries.hard, services.soft + canaries.soft)
+            soft = services.soft + canaries.soft + self._silent_nodes(id_) + tuple(self._noted.values())
+            return Findings(services.hard + canaries.hard, soft)
+
+    def _silent_nodes(self, id_: str) -> tuple[Cause, ...]:
+        """Return the nodes of an estate whose residents are to be named."""
+        roster = self._roster()
+        residents = roster.residents if roster else []
+        served = {each.node for r in residents if r.estate == id_ for each in r.protections}
+        silent = sorted(served & self._silent_now().keys())
+        return tuple(Cause("node", node, self._silent[node]) for node in silent)
+
+    def _silent_now(self) -> dict[str, datetime]:
+        long_ago = self._stepped_at - coverage.SILENT
+        return {node: since for node, since in self._silent.items() if since <= long_ago}
 
     def _look(self, id_: str, now: datetime) -> None:
         self._enter(id_, state.look(self._verdicts[id_], self.findings(id_), now), now)
@@ -198,14 +280,54 @@ class Watchdog:
             store.keep_verdict(connection, id_, after)
             if after.mode is not before.mode:
                 self._announce(connection, id_, after, now)
+        if after.mode is not before.mode:
+            self._begin_rounds(id_, before, after)
+            self._cover(id_, now)
+
+    def _begin_rounds(self, id_: str, before: Verdict, after: Verdict) -> None:
+        if after.mode is not Mode.FALLBACK or before.declared_at is not None:
+            return
+        residents = [resident.id for resident in self.residents(id_)]
+        with self._store.transaction() as connection:
+            records.clear_round(connection, id_, residents)
 
     def _announce(self, connection: Connection, id_: str, verdict: Verdict, now: datetime) -> None:
         detail = "; ".join(words.cause(cause).en for cause in verdict.causes)
         _log.warning("verdict", estate=id_, mode=verdict.mode, causes=detail)
         store.write_log(connection, now, id_, verdict.by, verdict.mode, detail, drill=verdict.drill)
-        told = words.notice(id_, verdict, self._zone)
+        residents = self.residents(id_)
+        high = sum(resident.risk >= HIGH for resident in residents)
+        told = words.notice(id_, verdict, self._zone, residents=len(residents), high=high)
         urgent = verdict.mode is Mode.FALLBACK
         store.add_notice(connection, now, id_, told.zh, told.en, urgent=urgent)
+
+    # -- coverage ------------------------------------------------------------------------
+
+    def residents(self, id_: str) -> list[Resident]:
+        """Return an estate's flagged residents, by the last good roster."""
+        roster = self._roster()
+        return [each for each in roster.residents if each.estate == id_] if roster else []
+
+    def _cover_all(self, now: datetime) -> None:
+        self._covered_at = now
+        for id_ in self._estates:
+            self._cover(id_, now)
+
+    def _cover(self, id_: str, now: datetime) -> None:
+        """Write down who is unprotected, in the moment in which they are."""
+        verdict = self._verdicts[id_]
+        broken = {id_: _broken_since(verdict)} if verdict.mode is Mode.FALLBACK else {}
+        found = coverage.of(self.residents(id_), broken, self._silent_now())
+        self._coverage[id_] = found
+        unprotected = {each.resident: each.since for each in found if each.since is not None}
+        changed = coverage.intervals(records.open_intervals(self._store, id_), unprotected, now)
+        fallback = verdict.mode is Mode.FALLBACK
+        if not changed and not fallback:
+            return
+        with self._store.transaction() as connection:
+            records.keep_intervals(connection, id_, changed, fallback=fallback)
+            if fallback:
+                records.mark_fallback(connection, id_)
 
     def _forget(self, now: datetime) -> None:
         if now - self._forgot_at < timedelta(hours=1):
@@ -250,7 +372,59 @@ class Watchdog:
     def gates(self, id_: str) -> Gates:
         """Return what stands between an estate and NORMAL."""
         with self._lock:
-            return Gates(canary.good_since(list(self._estates[id_].runs)))
+            good_since = canary.good_since(list(self._estates[id_].runs))
+            declared_at = self._verdicts[id_].declared_at
+        if declared_at is None:
+            return Gates(good_since)
+        owed = records.fallback_intervals(self._store, id_, declared_at)
+        earliest = min((each.since for each in owed), default=declared_at)
+        checks = records.checks(self._store, id_, earliest)
+        unanswered = sum(not _answered(each, checks) for each in owed)
+        return Gates(good_since, unanswered, len(self.undecided(id_)))
+
+    def owed_since(self, id_: str) -> datetime | None:
+        """Return since when residents of an estate in fallback or recovery have been unprotected."""
+        declared_at = self._verdict(id_).declared_at
+        if declared_at is None:
+            return None
+        owed = records.fallback_intervals(self._store, id_, declared_at)
+        return min((each.since for each in owed), default=declared_at)
+
+    def pairs(self, id_: str) -> list[Pair]:
+        """Return this fallback's papers and alerts, side by side."""
+        since = self.owed_since(id_)
+        if since is None:
+            return []
+        alerts = records.late_alerts(self._store, id_, since)
+        return reconcile.reconcile(alerts, records.checks(self._store, id_, since))
+
+    def undecided(self, id_: str) -> list[Pair]:
+        """Return the pairs on which a person has still to decide."""
+        return reconcile.undecided(self.pairs(id_), records.decided(self._store, id_))
+
+    def round(self, id_: str) -> Round:
+        """Return who is to be seen in an estate, and how far people have come."""
+        with self._lock:
+            verdict = self._verdict(id_)
+            now = self._stepped_at
+        since = verdict.declared_at or verdict.since
+        owed = records.fallback_intervals(self._store, id_, since)
+        owed += [each for each in records.open_intervals(self._store, id_) if each not in owed]
+        unprotected: dict[str, datetime] = {}
+        for each in owed:
+            unprotected[each.resident] = max(each.since, unprotected.get(each.resident, each.since))
+        residents = {resident.id: resident for resident in self.residents(id_)}
+        earliest = min(unprotected.values(), default=since)
+        checks = records.checks(self._store, id_, earliest)
+        tasks = rounds.open_tasks(residents, unprotected, checks, records.assignments(self._store), since)
+        high = [resident for resident in residents.values() if resident.risk >= HIGH]
+        return Round(
+            tasks=tuple(rounds.by_urgency(tasks, now)),
+            checks=tuple(checks),
+            high=rounds.progress(high, unprotected, checks, since, now),
+            everyone=rounds.progress(list(residents.values()), unprotected, checks, since, now),
+            helpers=tuple(records.helpers(self._store, id_)),
+        )
 
     def _verdict(self, id_: str) -> Verdict:
         if id_ not in self._verdicts:
@@ -263,21 +437,65 @@ class Watchdog:
         """Return everything as it stands, for the page and the metrics."""
         with self._lock:
             estates = tuple(
-                EstateView(id_, self._verdicts[id_], self.findings(id_), self.gates(id_), estate.runs)
+                EstateView(
+                    id=id_,
+                    verdict=self._verdicts[id_],
+                    findings=self.findings(id_),
+                    gates=self.gates(id_),
+                    runs=estate.runs,
+                    unprotected={
+                        each.resident: each.since for each in self._coverage.get(id_, ()) if each.since
+                    },
+                    reduced=sum(
+                        bool(each.lost) and not each.unprotected for each in self._coverage.get(id_, ())
+                    ),
+                )
                 for id_, estate in self._estates.items()
             )
             return View(estates, tuple(self._processes.values()), self._stepped_at)
 
 
+def _answered(interval: Interval, checks: Sequence[Check]) -> bool:
+    return any(
+        check.resident == interval.resident and check.at >= interval.since and check.result in rounds.SEEN
+        for check in checks
+    )
+
+
+def _broken_since(verdict: Verdict) -> datetime:
+    """Return since when nothing comes through, which is earlier than the declaration."""
+    hard = [cause.since for cause in verdict.causes if cause.code in _BREAKS]
+    return min([verdict.since, *hard])
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Who is to be seen, most urgent first, and how far people have come."""
+
+    tasks: tuple[Task, ...]
+    checks: tuple[Check, ...]
+    high: Progress
+    everyone: Progress
+    helpers: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class EstateView:
-    """An estate as it stands; `findings` is what is wrong now, the verdict's causes why it was declared."""
+    """An estate as it stands.
+
+    Attributes:
+        findings: What is wrong now; the verdict's causes say why it was declared.
+        unprotected: Residents without any protection, and since when.
+        reduced: How many have lost some of it.
+    """
 
     id: str
     verdict: Verdict
     findings: Findings
     gates: Gates
     runs: tuple[Run, ...]
+    unprotected: dict[str, datetime]
+    reduced: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,14 @@ CAUSES: Final = {
     "canary_late": Both("一次探测告警超时：{subject_zh}", "one canary is late: {subject_en}"),
     "receipt": Both("告警可达，但入库回执未返回", "alerts come through, receipts do not"),
     "service": Both("服务 {subject} 无响应：{detail}", "service {subject} does not answer: {detail}"),
+    "node": Both(
+        "边缘盒 {subject} 失联，部分老人无保护", "edge box {subject} is lost; residents are unprotected"
+    ),
+    "roster": Both("老人名单过旧：{detail}", "the roster is old: {detail}"),
+    "pack": Both("资料包未写成：{detail}", "the pack could not be written: {detail}"),
+    "peer": Both("另一看门狗：{detail}", "the other watchdog: {detail}"),
+    "notify": Both("通知渠道失败：{detail}", "notices are not taken: {detail}"),
+    "heartbeat": Both("对外心跳失败：{detail}", "the outgoing heartbeat fails: {detail}"),
     "declared": Both("{subject} 手动宣布：{detail}", "declared by {subject}: {detail}"),
 }
 
@@ -60,8 +68,38 @@ def cause(cause_: Cause) -> Both:
     return Both(pattern.zh.format(**facts), pattern.en.format(**facts))
 
 
-def notice(estate: str, verdict: Verdict, zone: tzinfo) -> Both:
-    """Return a notice's title and body: the title holds what must be read from a lock screen."""
+RESULTS: Final = {
+    "well": Both("良好", "well"),
+    "helped": Both("已帮助", "helped"),
+    "hospital": Both("送医", "hospital"),
+    "away": Both("外出", "away"),
+    "no_answer": Both("无人应答", "no answer"),
+    "no_access": Both("进不去", "no access"),
+}
+METHODS: Final = {
+    "phone": Both("电话", "phone"),
+    "door": Both("上门", "door"),
+    "family": Both("家属", "family"),
+    "key": Both("钥匙", "key"),
+}
+MATCHES: Final = {
+    "matched": Both("一致", "matched"),
+    "paper_only": Both("仅纸面", "paper only"),
+    "event_only": Both("仅事件", "event only"),
+    "conflict": Both("矛盾", "conflict"),
+}
+
+
+def notice(estate: str, verdict: Verdict, zone: tzinfo, *, residents: int = 0, high: int = 0) -> Both:
+    """Return a notice's title and body: the title holds what must be read from a lock screen.
+
+    Args:
+        estate: Which one.
+        verdict: On it.
+        zone: For the times.
+        residents: How many flagged residents are unprotected by it; names are never sent.
+        high: How many of them are at high risk.
+    """
     mode = MODES[verdict.mode]
     drill = "【演练 DRILL】" if verdict.drill else ""
     title = f"{drill}{estate}：{mode.zh} / {mode.en}"
@@ -70,6 +108,10 @@ def notice(estate: str, verdict: Verdict, zone: tzinfo) -> Both:
     for item in verdict.causes:
         both = cause(item)
         lines.append(f"· {both.zh} / {both.en}")
+    if verdict.mode is Mode.FALLBACK and residents:
+        lines.append(
+            f"无保护老人 {residents} 人，高风险 {high} 人 / {residents} unprotected, {high} at high risk"
+        )
     if verdict.mode is Mode.FALLBACK:
         lines.append("请按接管程序行动：打开接管页或纸质资料包，先查高风险老人。")
         lines.append("Act by the procedure: open the fallback page or the printed pack, high risk first.")

@@ -131,6 +131,13 @@ class FallbackSettings(ProcessSettings, MqttSettings):
             its name, and the service stands while one of them does.
         fallback_notify: Apprise URLs, separated by blanks; without any, notices are logged.
         fallback_zone: Time zone of what people read.
+        fallback_roster_token: A watchdog's bearer token at the platform, for the roster and for
+            handing alerts over to people on paper.
+        fallback_roster_key: The public key that the platform's roster is signed with (base64).
+        fallback_packs: Folders that take the fallback packs, comma separated; two at least.
+        fallback_peer: The other instance's page; its verdict is looked at every 5 s.
+        fallback_heartbeat: URL of a dead man's switch (as Healthchecks has them), called every
+            60 s while this watchdog turns.
     """
 
     fallback_state: Path
@@ -143,6 +150,11 @@ class FallbackSettings(ProcessSettings, MqttSettings):
     fallback_probes: str = ""
     fallback_notify: SecretStr = SecretStr("")
     fallback_zone: str = "Asia/Shanghai"
+    fallback_roster_token: SecretStr | None = None
+    fallback_roster_key: str | None = None
+    fallback_packs: str = ""
+    fallback_peer: str | None = None
+    fallback_heartbeat: SecretStr | None = None
 
 
 class StoreSettings(ProcessSettings, DatabaseSettings):
