@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 DROP: Final = 0.18
 """Body lengths; the shoulders sink 0.26 in sitting down and 0.7 in a fall to the floor."""
 WITHIN_S: Final = 1.0
-AFTER_S: Final = 1.8
+AFTER_S: Final = 2.2
 """Time for the fall to end (0.5 to 1.0 s) and a second of lying; the answer is due within 2.5 s."""
 SEQUENCE_S: Final = 3.0
-TRUNK: Final = 0.29
-"""Shoulders to hips in body lengths (Drillis and Contini 1966: 0.818 - 0.530)."""
+TRUNK: Final = 0.33
+"""Shoulders to hips in body lengths, as MoveNet sets these points; 0.29 between the joints' centres."""
 HEAD_TO_ANKLES: Final = 0.90
-"""Face to ankles in body lengths (the same: 0.936 - 0.039)."""
+"""Face to ankles in body lengths (Drillis and Contini 1966: 0.936 - 0.039)."""
 FALLEN: Final = 0.45
 """Drop of the shoulders at which the edge's own rule is undecided: between sitting and lying."""
 UPRIGHT: Final = 0.5

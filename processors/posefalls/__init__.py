@@ -1,0 +1,1 @@
+"""Falls seen by a camera, judged by key points alone."""
