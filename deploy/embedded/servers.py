@@ -421,10 +421,20 @@ def _wheel(package: str) -> Path:
 
 
 def free_port() -> int:
-    """Ask the system for a port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody uses and that no outgoing connection will be given meanwhile.
+
+    The system's own choice (port 0) lies among those it lends to connections: a server that
+    starts seconds later, or again after a crash, would now and then find it taken.
+    """
+    while True:
+        port = secrets.choice(_SERVER_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+
+
+_SERVER_PORTS: Final = range(10_000, 32_000)
+"""Below what Linux (from 32768) and macOS (from 49152) lend to outgoing connections."""
 
 
 def accepts(port: int) -> bool:
