@@ -15,6 +15,7 @@ import secrets
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -83,7 +84,14 @@ class Process:
         estates = configuration.canaries(settings)
         self._processes = configuration.processes(settings)
         self._watchdog = Watchdog(
-            self._store, estates, self._processes, _token, self._zone, utc_now(), lambda: self._keeper.roster
+            self._store,
+            estates,
+            self._processes,
+            _token,
+            self._zone,
+            utc_now(),
+            lambda: self._keeper.roster,
+            timedelta(seconds=settings.fallback_canary_good_s),
         )
         nodes = [node for group in estates.values() for node in group]
         self._couriers = [Courier(settings, node, utc_now, _token()) for node in nodes]

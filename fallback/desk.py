@@ -161,7 +161,7 @@ class Desk:
         known = {(each.id, one.id) for each in self._library for one in each.steps}
         if (procedure, step) not in known:
             raise NotFound("step", f"{procedure} {step}")
-        verdict = self._view(id_).verdict
+        verdict = self._watchdog.verdict(id_)
         of = verdict.declared_at or verdict.since
         with self._store.transaction() as connection:
             records.tick(connection, id_, procedure, step, str(request.person), self._now(), of)
@@ -278,7 +278,7 @@ class Desk:
         raise NotFound("estate", id_)
 
     def _verdict_drill(self, id_: str) -> bool:
-        return bool(self._view(id_).verdict.drill)
+        return self._watchdog.verdict(id_).drill
 
     def _resident(self, id_: str, resident: str) -> Resident:
         for each in self._watchdog.residents(id_):

@@ -16,7 +16,7 @@ import msgspec
 
 from fallback import canary, words
 from fallback.canary import Judgement, Stage
-from fallback.state import CANARY_GOOD, Mode, open_gates
+from fallback.state import Mode, open_gates
 from fallback.store import moment_of
 from fallback.web import Request, Response, Signer, application, see
 from vigil.errors import Rejected
@@ -94,8 +94,11 @@ class Page:
             view=view,
             log=log,
             stages=list(Stage),
-            gates={estate.id: open_gates(estate.gates, self._now()) for estate in view.estates},
-            good_minutes=CANARY_GOOD.seconds // 60,
+            gates={
+                estate.id: open_gates(self._watchdog.gates(estate.id), self._now())
+                for estate in view.estates
+                if estate.verdict.mode is Mode.RECOVERING
+            },
             refresh=REFRESH_S,
             late_s=canary.LATE.seconds,
         )

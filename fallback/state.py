@@ -109,12 +109,14 @@ class Gates:
     Attributes:
         canary_good_since: Since when every canary came through; None where none did.
         unanswered: Unprotected intervals without a welfare result.
-        conflicts: Paper and event outcomes that contradict each other, undecided.
+        conflicts: Pairs of paper and event on which a person has still to decide.
+        good_for: How long the canary has to have been good.
     """
 
     canary_good_since: datetime | None
     unanswered: int = 0
     conflicts: int = 0
+    good_for: timedelta = CANARY_GOOD
 
 
 def begin(now: datetime) -> Verdict:
@@ -201,9 +203,10 @@ def open_gates(gates: Gates, now: datetime) -> tuple[str, ...]:
     if gates.unanswered:
         found.append(f"{gates.unanswered} unprotected residents have no welfare result")
     if gates.conflicts:
-        found.append(f"{gates.conflicts} conflicts between paper and events are undecided")
-    if gates.canary_good_since is None or now - gates.canary_good_since < CANARY_GOOD:
-        found.append(f"the canary has not been good for {CANARY_GOOD.seconds // 60} minutes")
+        found.append(f"{gates.conflicts} pairs of paper and event are undecided")
+    if gates.canary_good_since is None or now - gates.canary_good_since < gates.good_for:
+        minutes = gates.good_for / timedelta(minutes=1)
+        found.append(f"the canary has not been good for {minutes:g} minutes")
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
     from sqlite3 import Connection
 
-    from fallback.coverage import Coverage, Interval
+    from fallback.coverage import Coverage
     from fallback.liveness import Process
     from fallback.reconcile import Pair
     from fallback.rounds import Check, Progress, Task
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 STOOD_STILL: Final = timedelta(seconds=4)
 """Between two steps: the watchdog itself was stopped, or its clock jumped; what was under way
 meanwhile says nothing of the platform."""
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _BREAKS: Final = frozenset({"canary", "canary_flapping", "service"})
 """Causes whose beginning is the beginning of being unprotected."""
 REMEMBERED: Final = timedelta(days=2)
@@ -117,6 +118,7 @@ class Watchdog:
         zone: The community's time zone, for what people read.
         now: Present time, at its start.
         roster: Returns the last good roster, or None.
+        good_for: How long canaries must have been good before a fallback is closed.
     """
 
     def __init__(
@@ -128,7 +130,9 @@ class Watchdog:
         zone: tzinfo,
         now: datetime,
         roster: Callable[[], Roster | None] = lambda: None,
+        good_for: timedelta = state.CANARY_GOOD,
     ) -> None:
+        self._good_for = good_for
         self._store = store_
         self._roster = roster
         self._silent: dict[str, datetime] = {}
@@ -375,12 +379,13 @@ class Watchdog:
             good_since = canary.good_since(list(self._estates[id_].runs))
             declared_at = self._verdicts[id_].declared_at
         if declared_at is None:
-            return Gates(good_since)
+            return Gates(good_since, good_for=self._good_for)
         owed = records.fallback_intervals(self._store, id_, declared_at)
         earliest = min((each.since for each in owed), default=declared_at)
         checks = records.checks(self._store, id_, earliest)
-        unanswered = sum(not _answered(each, checks) for each in owed)
-        return Gates(good_since, unanswered, len(self.undecided(id_)))
+        last_seen = {check.resident: check.at for check in checks if check.result in rounds.SEEN}
+        unanswered = sum(last_seen.get(each.resident, _NEVER) < each.since for each in owed)
+        return Gates(good_since, unanswered, len(self.undecided(id_)), self._good_for)
 
     def owed_since(self, id_: str) -> datetime | None:
         """Return since when residents of an estate in fallback or recovery have been unprotected."""
@@ -426,6 +431,15 @@ class Watchdog:
             helpers=tuple(records.helpers(self._store, id_)),
         )
 
+    def verdict(self, id_: str) -> Verdict:
+        """Return the verdict on an estate.
+
+        Raises:
+            NotFound: No such estate.
+        """
+        with self._lock:
+            return self._verdict(id_)
+
     def _verdict(self, id_: str) -> Verdict:
         if id_ not in self._verdicts:
             raise NotFound("estate", id_)
@@ -441,7 +455,6 @@ class Watchdog:
                     id=id_,
                     verdict=self._verdicts[id_],
                     findings=self.findings(id_),
-                    gates=self.gates(id_),
                     runs=estate.runs,
                     unprotected={
                         each.resident: each.since for each in self._coverage.get(id_, ()) if each.since
@@ -453,13 +466,6 @@ class Watchdog:
                 for id_, estate in self._estates.items()
             )
             return View(estates, tuple(self._processes.values()), self._stepped_at)
-
-
-def _answered(interval: Interval, checks: Sequence[Check]) -> bool:
-    return any(
-        check.resident == interval.resident and check.at >= interval.since and check.result in rounds.SEEN
-        for check in checks
-    )
 
 
 def _broken_since(verdict: Verdict) -> datetime:
@@ -492,7 +498,6 @@ class EstateView:
     id: str
     verdict: Verdict
     findings: Findings
-    gates: Gates
     runs: tuple[Run, ...]
     unprotected: dict[str, datetime]
     reduced: int

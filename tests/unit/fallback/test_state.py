@@ -110,7 +110,7 @@ def test_recovery_begins_in_fallback_alone() -> None:
         (Gates(None), "canary has not been good for 10 minutes"),
         (Gates(T0 + SECOND), "canary has not been good for 10 minutes"),
         (Gates(T0, unanswered=3), "3 unprotected residents"),
-        (Gates(T0, conflicts=1), "1 conflicts"),
+        (Gates(T0, conflicts=1), "1 pairs"),
     ],
 )
 def test_a_recovery_is_not_closed_before_everything_is_done(gates: Gates, said: str) -> None:
