@@ -195,6 +195,10 @@ class ServerProcess(ABC):
 class Broker(ServerProcess):
     """MQTT: rumqttd.  Any user name and password is accepted; there are no access lists.
 
+    A connection that follows within milliseconds on another's end may be ended right after its
+    CONNACK (rumqttd gives it the old one's slot, and then hears of the old one's end): clients
+    have to connect again and subscribe at each connection, as they must anyhow.
+
     Attributes:
         port: MQTT 3.1.1.
         port_v5: MQTT 5; both lead to the same topics.
