@@ -155,9 +155,9 @@ def test_within_a_settled_episode_nothing_is_raised_but_a_call_for_help(
     episode, _ = fed([worn(0.99), *first])
     for word in later:
         assert episode is not None
-        answered_before = episode.answered is not None
+        settled = episode.settled and episode.answered is None
         episode, verdict = fusion.step(episode, word)
-        if not answered_before and word.answer != "help":
+        if settled and word.answer != "help":
             assert verdict is Verdict.KEEP
 
 
