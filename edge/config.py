@@ -40,8 +40,8 @@ DeviceKind = Literal[
     "gas",
     "water",
 ]
-WORN: Final = {"pendant": "waist", "wrist_band": "wrist", "chest_band": "chest"}
-"""Where a wearable is worn unless its entry says otherwise."""
+WORN: Final = {"pendant": "chest", "wrist_band": "wrist", "chest_band": "chest"}
+"""Where a wearable is worn unless its entry says otherwise; a pendant hangs on the chest."""
 
 
 class _Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -79,8 +79,9 @@ def falling(noise: Generator) -> NDArray[np.float32]:
     floor = np.array((np.cos(azimuth), 0.0, np.sin(azimuth)))
     gravity = np.cos(tilt)[:, None] * UPRIGHT + np.sin(tilt)[:, None] * floor
     dip = 1 - noise.uniform(0.45, 0.7) * np.exp(-(((t + 0.28) / 0.14) ** 2))
-    blow = _shock(t, noise.uniform(2.6, 4.2), 0.055) + _shock(t - 0.34, noise.uniform(0.4, 0.9), 0.07)
-    direction = 0.6 * gravity + 0.5 * noise.normal(0, 1, 3) / np.sqrt(3)
+    blow = _shock(t, noise.uniform(2.2, 4.2), 0.055) + _shock(t - 0.34, noise.uniform(0.4, 0.9), 0.07)
+    # The ground strikes against the fall, and a little from the side.
+    direction = gravity + noise.uniform(-0.5, 0.5, 3)
     walking = np.where(t < -0.5, 0.22 * np.sin(2 * np.pi * 1.9 * t), 0.0)
     spread = np.where(t < -0.2, 0.05, 0.006 + 0.12 * np.exp(-np.clip(t, 0, None) / 0.8))
     samples = (dip + walking)[:, None] * gravity + blow[:, None] * direction

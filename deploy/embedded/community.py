@@ -204,7 +204,14 @@ def _replayed(data: Path, pose_model: Path | None, residents: dict[str, list[_Re
 def _wearables(estate: str, residents: list[_Resident], data: Path, dataset: str, subject: str) -> Node:
     kind: DeviceKind = "pendant" if dataset == "sisfall" else "wrist_band"
     devices = [
-        Device(id=f"{r.id}-{kind}", kind=kind, zone=r.zone, source=dataset, address=subject.format(n + 1))
+        Device(
+            id=f"{r.id}-{kind}",
+            kind=kind,
+            zone=r.zone,
+            placement="waist" if dataset == "sisfall" else "wrist",
+            source=dataset,
+            address=subject.format(n + 1),
+        )
         for n, r in enumerate(residents)
         if r.wears != "sos_button"
     ]

@@ -49,7 +49,7 @@ def test_a_node_that_the_file_lists_itself_is_not_added_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "placement"), [("pendant", "waist"), ("wrist_band", "wrist"), ("door", None)]
+    ("kind", "placement"), [("pendant", "chest"), ("wrist_band", "wrist"), ("door", None)]
 )
 def test_a_wearable_is_worn_where_its_kind_implies(kind: str, placement: str | None) -> None:
     assert msgspec.convert({"id": "d1", "kind": kind}, Device).worn == placement

@@ -205,7 +205,7 @@ class TestBirths:
         births = {parse(t).device: msgspec.json.decode(raw, type=Birth) for t, raw, r in bench.link.sent if r}
         assert set(births) == {"n1", "d1"}
         assert [(end.lane, end.seq) for end in births["n1"].lanes] == [(Lane.EVENT, 2)]
-        assert births["d1"].capabilities == ["pendant", "waist"]
+        assert births["d1"].capabilities == ["pendant", "chest"]
         assert births["d1"].session == "s1"
         await bench.end()
 
