@@ -79,40 +79,58 @@ CREATE TABLE consent (
     PRIMARY KEY (resident, purpose, since)
 );
 
--- Which devices the registry has changed for, so that a cache re-reads those alone.  The lock
--- makes numbers visible in their order.
+-- Which devices the registry has changed for, so that a cache re-reads those alone; a row that
+-- names neither asks for everything.  The lock makes numbers visible in their order.
 CREATE TABLE registry_change (
     version     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     device      text,
     node        text
 );
 
+CREATE FUNCTION registry_row_changed(kind text, changed jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    CASE kind
+    WHEN 'node' THEN
+        INSERT INTO registry_change (node) VALUES (changed->>'id');
+        INSERT INTO registry_change (device) SELECT id FROM device WHERE node = changed->>'id';
+    WHEN 'device' THEN
+        INSERT INTO registry_change (device) VALUES (changed->>'id');
+    WHEN 'assignment' THEN
+        INSERT INTO registry_change (device) VALUES (changed->>'device');
+    WHEN 'resident', 'consent' THEN
+        INSERT INTO registry_change (device) SELECT DISTINCT device FROM assignment
+            WHERE resident = coalesce(changed->>'resident', changed->>'id');
+    WHEN 'zone' THEN
+        INSERT INTO registry_change (device) SELECT id FROM device WHERE zone = changed->>'id';
+    ELSE
+        INSERT INTO registry_change DEFAULT VALUES;
+    END CASE;
+END $$;
+
 CREATE FUNCTION registry_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    changed record := coalesce(NEW, OLD);
+    before jsonb := to_jsonb(OLD);
+    after  jsonb := to_jsonb(NEW);
 BEGIN
     PERFORM pg_advisory_xact_lock(1380272713);
-    CASE TG_TABLE_NAME
-    WHEN 'node' THEN
-        INSERT INTO registry_change (node) VALUES (changed.id);
-        INSERT INTO registry_change (device) SELECT id FROM device WHERE node = changed.id;
-    WHEN 'device' THEN
-        INSERT INTO registry_change (device) VALUES (changed.id);
-    WHEN 'assignment' THEN
-        INSERT INTO registry_change (device) VALUES (changed.device);
-    WHEN 'resident' THEN
-        INSERT INTO registry_change (device) SELECT DISTINCT device FROM assignment WHERE resident = changed.id;
-    WHEN 'consent' THEN
-        INSERT INTO registry_change (device) SELECT DISTINCT device FROM assignment WHERE resident = changed.resident;
-    WHEN 'zone' THEN
-        INSERT INTO registry_change (device) SELECT id FROM device WHERE zone = changed.id;
-    END CASE;
+    IF TG_LEVEL = 'STATEMENT' THEN
+        PERFORM registry_row_changed('all', NULL);
+        RETURN NULL;
+    END IF;
+    -- What is handed on has changed for the one who had it, too.
+    IF (before->>'id', before->>'device', before->>'resident')
+       IS DISTINCT FROM (after->>'id', after->>'device', after->>'resident') AND before IS NOT NULL THEN
+        PERFORM registry_row_changed(TG_TABLE_NAME, before);
+    END IF;
+    IF after IS NOT NULL THEN
+        PERFORM registry_row_changed(TG_TABLE_NAME, after);
+    END IF;
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE OF estate, synthetic, zone, retired_at
+CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE OF id, estate, synthetic, zone, retired_at
     ON node FOR EACH ROW EXECUTE FUNCTION registry_changed();
-CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE OF node, zone, kind, placement, retired_at
+CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE OF id, node, zone, kind, placement, retired_at
     ON device FOR EACH ROW EXECUTE FUNCTION registry_changed();
 CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE
     ON assignment FOR EACH ROW EXECUTE FUNCTION registry_changed();
@@ -122,6 +140,12 @@ CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE
     ON consent FOR EACH ROW EXECUTE FUNCTION registry_changed();
 CREATE TRIGGER registry_changed AFTER UPDATE OF public, legal_basis
     ON zone FOR EACH ROW EXECUTE FUNCTION registry_changed();
+CREATE TRIGGER registry_changed AFTER UPDATE OF community
+    ON estate FOR EACH ROW EXECUTE FUNCTION registry_changed();
+CREATE TRIGGER registry_emptied AFTER TRUNCATE ON node FOR EACH STATEMENT EXECUTE FUNCTION registry_changed();
+CREATE TRIGGER registry_emptied AFTER TRUNCATE ON device FOR EACH STATEMENT EXECUTE FUNCTION registry_changed();
+CREATE TRIGGER registry_emptied AFTER TRUNCATE ON assignment FOR EACH STATEMENT EXECUTE FUNCTION registry_changed();
+CREATE TRIGGER registry_emptied AFTER TRUNCATE ON consent FOR EACH STATEMENT EXECUTE FUNCTION registry_changed();
 
 -- A sign of life with progress from every process that reaches the database.
 CREATE TABLE heartbeat (

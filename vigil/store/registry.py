@@ -57,7 +57,8 @@ async def refresh(connection: Connection, registry: Registry) -> bool:
     rows = await cursor.fetchall()
     if not rows:
         return False
-    if len(rows) == _WHOLE_ABOVE or registry.version == 0:
+    everything = any(device is None and node is None for _, device, node in rows)
+    if everything or len(rows) == _WHOLE_ABOVE or registry.version == 0:
         await _read_whole(connection, registry)
     else:
         await _read_nodes(connection, registry, [node for _, _, node in rows if node])
