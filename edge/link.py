@@ -53,8 +53,8 @@ class Incoming:
 class Listener(Protocol):
     """Who is told, in the event loop, what happens on the connection."""
 
-    def connected(self, session: str) -> None:
-        """A connection stands; `session` is its id."""
+    def connected(self, session: str, *, kept: bool) -> None:
+        """A connection stands; `session` is its id, `kept` says whether the broker knew us."""
 
     def acknowledged(self) -> None:
         """The window has a free place."""
@@ -138,13 +138,13 @@ class Link:
         self._set_will()
 
     def _on_connect(
-        self, client: paho.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any
+        self, client: paho.Client, _userdata: Any, flags: Any, reason: Any, _properties: Any
     ) -> None:
         if reason.is_failure:
             _log.warning("the broker refuses the connection", reason=str(reason))
             return
         client.subscribe([(topic, 1) for topic in self._subscriptions()])
-        self._loop.call_soon_threadsafe(self._now_up, self._session)
+        self._loop.call_soon_threadsafe(self._now_up, self._session, flags.session_present)
 
     def _subscriptions(self) -> list[str]:
         at = self._address
@@ -167,12 +167,12 @@ class Link:
         incoming = Incoming(message.topic, bytes(message.payload), message.mid, message.qos)
         self._loop.call_soon_threadsafe(self._listener.received, incoming)
 
-    def _now_up(self, session: str) -> None:
+    def _now_up(self, session: str, kept: bool) -> None:
         self.up = True
         connected_gauge.set(1)
         _log.info("connected to the broker", session=session)
         self.publish(self._address.topic(Kind.STATE), self._state(online=True), retain=True)
-        self._listener.connected(session)
+        self._listener.connected(session, kept=kept)
 
     def _now_down(self, reason: str) -> None:
         self.up = False

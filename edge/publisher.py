@@ -69,7 +69,11 @@ rows_gauge = Gauge("vigil_edge_spool_rows", "Rows that the platform has not acco
 
 
 class Publisher:
-    """A node's voice: carries the spool's rows to the platform."""
+    """A node's voice: carries the spool's rows to the platform.
+
+    Attributes:
+        rounds: How many rounds it has begun; one that grows is alive.
+    """
 
     def __init__(
         self,
@@ -92,7 +96,9 @@ class Publisher:
         self._born = False
         self._quiet_until = 0.0
         self._storing = True
+        self._incarnation = ""
         self._receipts: dict[tuple[str, Lane], int] = {}
+        self.rounds = 0
         self._wake = asyncio.Event()
         self._inbox: list[Incoming] = []
         self._unspooled: list[Reading] = []
@@ -102,8 +108,16 @@ class Publisher:
 
     # What the link and the intake tell, in the event loop.
 
-    def connected(self, session: str) -> None:
-        """Tell the platform what is here; hold back for a moment what is not urgent."""
+    def connected(self, session: str, *, kept: bool = True) -> None:
+        """Tell the platform what is here; hold back for a moment what is not urgent.
+
+        Args:
+            session: Id of the connection.
+            kept: The broker still knows us; if not, it has been made anew, and what it had
+                acknowledged and not yet passed on may be gone.
+        """
+        if self._session and not kept:
+            self._send_all_again()
         self._session = session
         self._born = False
         backlog = sum(rows for lane, rows in self._spool.depth().items() if lane is not Lane.ALARM)
@@ -141,6 +155,7 @@ class Publisher:
         await self._remember()
         while True:
             self._wake.clear()
+            self.rounds += 1
             try:
                 await self.step()
             except Unavailable as error:
@@ -227,6 +242,14 @@ class Publisher:
         if storing and not self._storing:
             self._outbox.storing_again(self._now().mono)
         self._storing = storing
+        if self._incarnation and state.incarnation not in ("", self._incarnation):
+            self._send_all_again()  # Kafka has another log; what was only in the old one is gone
+        self._incarnation = state.incarnation or self._incarnation
+
+    def _send_all_again(self) -> None:
+        """Send what is not stored yet once more: alarms now, the rest spread over some seconds."""
+        self._outbox.resend(tuple(Lane), None, 0, self._now().mono, SPREAD_S)
+        self._wake.set()
 
     async def _release(self) -> None:
         if not self._receipts:

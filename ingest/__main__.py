@@ -68,6 +68,7 @@ async def serve(settings: IngestSettings) -> None:
         await run_until_stopped(
             *(bridge.run() for bridge in bridges),
             downlink.pass_receipts(consumer),
+            watch.follow_log(lambda: kafka.incarnation(settings)),
             watch.run(lambda: {"carried": sum(bridge.carried for bridge in bridges)}),
         )
 

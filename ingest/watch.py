@@ -19,7 +19,7 @@ from vigil.store import heartbeats
 from vigil.store.registry import refresh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from ingest.downlink import Downlink
     from vigil.clock import Clock
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 EVERY_S: Final = 1.0
 """How old the registry may be; a device is announced to nobody before it is registered."""
+LOG_EVERY_S: Final = 5.0
+"""How soon a log that was replaced is noticed."""
 ANNOUNCE_EVERY: Final = 5
 """Looks between two announcements of an unchanged state."""
 SILENT: Final = timedelta(seconds=15)
@@ -40,14 +42,15 @@ class Watch:
 
     Attributes:
         storing: Whether the database answers and processors write.
+        incarnation: Which log Kafka has; edges send again what the one before may have lost.
     """
 
     def __init__(self, pool: Pool, downlink: Downlink, incarnation: str, process: str, clock: Clock) -> None:
         self.storing = False
+        self.incarnation = incarnation
         self._registry = Registry()
         self._pool = pool
         self._downlink = downlink
-        self._incarnation = incarnation
         self._process = process
         self._clock = clock
 
@@ -59,9 +62,9 @@ class Watch:
         """Look for ever."""
         looks = 0
         while True:
-            before = self.storing
+            before = (self.storing, self.incarnation)
             await self.step(progress())
-            if self.storing is not before or looks % ANNOUNCE_EVERY == 0:
+            if (self.storing, self.incarnation) != before or looks % ANNOUNCE_EVERY == 0:
                 self._announce()
             looks += 1
             await asyncio.sleep(EVERY_S)
@@ -78,7 +81,16 @@ class Watch:
             _log.warning("registry cannot be read", error=str(error))
             self.storing = False
 
+    async def follow_log(self, ask: Callable[[], Awaitable[str]]) -> None:
+        """Learn for ever whether Kafka still has the same log."""
+        while True:
+            try:
+                self.incarnation = await ask()
+            except Unavailable as error:
+                _log.warning("kafka does not answer", error=str(error))
+            await asyncio.sleep(LOG_EVERY_S)
+
     def _announce(self) -> None:
-        state = PlatformState(up=True, storing=self.storing, at=self._clock(), incarnation=self._incarnation)
+        state = PlatformState(up=True, storing=self.storing, at=self._clock(), incarnation=self.incarnation)
         for community in {node.community for node in self._registry.nodes.values()}:
             self._downlink.announce(community, state)

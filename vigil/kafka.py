@@ -127,7 +127,7 @@ async def incarnation(settings: KafkaSettings) -> str:
     """
     if settings.kafka_incarnation:
         return settings.kafka_incarnation
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=5_000)
     try:
         await admin.start()
         return str((await admin.describe_cluster())["cluster_id"])
