@@ -41,6 +41,7 @@ from fallback import (
 from fallback.courier import Courier, device_of
 from fallback.desk import Desk
 from fallback.ears import Ears
+from fallback.exercise import Exercise
 from fallback.officer import Officer
 from fallback.page import Page
 from fallback.snapshot import Keeper
@@ -131,7 +132,8 @@ class Process:
             self._watchdog, self._store, utc_now, self._zone, self._settings.fallback_passphrase, signer
         )
         desk = Desk(self._watchdog, self._store, self._keeper, self._library, utc_now, self._zone, page.show)
-        return page.app(desk.routes())
+        exercise = Exercise(self._watchdog, self._store, self._library, utc_now, self._zone, page.show)
+        return page.app(desk.routes() | exercise.routes())
 
     def _optional(
         self, plain: httpx.AsyncClient, platform: httpx.AsyncClient, maker: ProcessPoolExecutor

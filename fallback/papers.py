@@ -95,6 +95,17 @@ def pdf(facts: Facts, passphrase: str) -> bytes:
     return bytes(paper.output())
 
 
+def plain(title: str, lines: Sequence[str]) -> bytes:
+    """Return a short report as PDF: a title, and a paragraph for each line."""
+    paper = fpdf.FPDF(format="A4")
+    paper.add_font(FONT, fname=str(FONT_PATH), collection_font_number=SIMPLIFIED)
+    paper.add_page()
+    for size, text in [(18, title), *((11, line) for line in lines)]:
+        paper.set_font(FONT, size=size)
+        paper.multi_cell(0, size * 0.65, text, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    return bytes(paper.output())
+
+
 def sheet(facts: Facts) -> bytes:
     """Return the roster as CSV, in the order of knocking; with a mark that Excel reads as UTF-8."""
     out = io.StringIO()
