@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deploy.embedded.children import ENDING
 from deploy.embedded.community import COMMUNITY, ESTATES, community
 from deploy.embedded.plan import MIGRATE, Node, Place, Watchdog, children
 from deploy.embedded.seed import canaries, kept_secrets, seed
@@ -42,6 +43,21 @@ def say(line: str) -> None:
     """Tell the person at the terminal; that it is gone must not stop the stopping."""
     with suppress(OSError):
         print(f"vigil: {line}", flush=True)
+
+
+def end(_number: int, _frame: object) -> None:
+    """Begin to end.  From here on only a second Ctrl-C hastens it.
+
+    `make` passes SIGTERM on to a process that has got it with its group already, and a closing
+    terminal sends several signals: the second one must not cut the orderly end short.
+
+    Raises:
+        KeyboardInterrupt: Always.
+    """
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -185,8 +201,8 @@ def run(var: Path) -> None:
 
 def main() -> int:
     """Run until Ctrl-C, SIGTERM or a closed terminal; an error is one line."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    for number in ENDING:
+        signal.signal(number, end)
     var = Path(os.environ.get("VIGIL_VAR", ROOT / "var")).absolute()
     try:
         with only_one(var):

@@ -140,6 +140,19 @@ def test_a_signal_ends_everything_and_leaves_nothing(up: subprocess.Popen[str], 
     assert all_gone(family)
 
 
+def test_a_signal_that_comes_twice_does_not_cut_the_orderly_end_short(up: subprocess.Popen[str]) -> None:
+    family = family_with_servers(up)
+    log = Path(psutil.Process(up.pid).environ()["VIGIL_VAR"]) / "postgres" / "postgres.log"
+    for _ in range(5):
+        up.send_signal(signal.SIGTERM)
+        time.sleep(0.002)
+    assert says(up, "stopping")
+    assert says(up, "stopped")
+    assert up.wait(30) == 0
+    assert all_gone(family)
+    assert "database system is shut down" in log.read_text(encoding="utf-8").splitlines()[-1]
+
+
 def test_killed_outright_it_leaves_nothing(up: subprocess.Popen[str]) -> None:
     family = family_with_servers(up)
     up.kill()
