@@ -2,6 +2,9 @@
 
 Sources put readings into the intake, the intake makes them durable in the spool, the
 publisher sends them and lets them go when the platform has them.
+
+`python -m edge doctor` says what is wrong; `python -m edge fetch-pose` fetches the cameras'
+pose model.
 """
 
 from __future__ import annotations
@@ -13,35 +16,73 @@ import sys
 import time
 from contextlib import suppress
 from random import Random
+from typing import TYPE_CHECKING
 
 import structlog
 
 from edge.box import Box
+from edge.notify import Notify
 from edge.timesync import TimeKeeper, kernel_clock, machine_start
 from vigil.clock import utc_now
 from vigil.errors import Stop
 from vigil.settings import EdgeSettings, load
 from vigil.telemetry import configure_logging, ops_server
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _log = structlog.get_logger(__name__)
 
 
-def main() -> int:
-    """Run until SIGTERM or SIGINT; return the exit status."""
+COMMANDS = "run (what it does without a word), doctor, fetch-pose"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out a command; return the exit status."""
+    command, *rest = arguments or ["run"]
     try:
-        settings = load(EdgeSettings)
-        configure_logging("edge", settings.log_format, settings.log_level)
-        asyncio.run(serve(settings))
+        match command:
+            case "run":
+                return run()
+            case "doctor":
+                return diagnose()
+            case "fetch-pose":
+                return fetch_pose(rest)
     except Stop as error:
         print(f"edge: {error}", file=sys.stderr)
         return 1
+    print(f"edge: there is no {command}; the commands are {COMMANDS}", file=sys.stderr)
+    return 2
+
+
+def run() -> int:
+    """Run one node until SIGTERM or SIGINT."""
+    settings = load(EdgeSettings)
+    configure_logging("edge", settings.log_format, settings.log_level)
+    asyncio.run(serve(settings))
     return 0
+
+
+def diagnose() -> int:
+    """Print what is well and what is wrong; return 1 if something is."""
+    # Imported here, as below: a running box does not carry what only the installer needs.
+    from edge import doctor  # noqa: PLC0415
+
+    findings = list(doctor.examine(load(EdgeSettings), _clocks().now()))
+    print(doctor.told(findings))
+    return 0 if all(finding.well for finding in findings) else 1
+
+
+def fetch_pose(arguments: Sequence[str]) -> int:
+    """Fetch the cameras' pose model."""
+    from edge import fetch  # noqa: PLC0415
+
+    return fetch.main(arguments)
 
 
 async def serve(settings: EdgeSettings) -> None:
     """Run one node until the process is told to end."""
-    clock = TimeKeeper(utc_now, _since_start, machine_start(), kernel_clock)
-    box = Box(settings, clock.now, utc_now, Random(os.urandom(8)))
+    box = Box(settings, _clocks().now, utc_now, Random(os.urandom(8)), Notify(os.environ))
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -49,6 +90,10 @@ async def serve(settings: EdgeSettings) -> None:
         _log.info("edge begins", node=box.node.node, boot=box.spool.boot, ops_port=port)
         await box.run(stopping)
     _log.info("edge ends")
+
+
+def _clocks() -> TimeKeeper:
+    return TimeKeeper(utc_now, _since_start, machine_start(), kernel_clock)
 
 
 def _since_start() -> float:
@@ -59,4 +104,4 @@ def _since_start() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -18,27 +18,34 @@ from edge.health import BoxHealth
 from edge.intake import Intake
 from edge.link import Link
 from edge.local_alarm import Watch
+from edge.notify import ALIVE, READY, STOPPING
 from edge.orders import Orders
 from edge.outbox import Outbox
 from edge.publisher import Publisher
+from edge.reading import Reading
 from edge.remote_config import RemoteConfig
 from edge.running import Running
 from edge.sounder import sounder
 from edge.spool import Spool
 from edge.trigger import impact_and_posture
+from edge.worn import Worn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from random import Random
 
     from edge.config import Node
+    from edge.notify import Notify
     from edge.reading import Source
+    from edge.spool import Row
     from edge.timesync import Now
     from vigil.clock import Clock
     from vigil.events import FallSuspected
     from vigil.settings import EdgeSettings
     from vigil.telemetry import Check
 
+ALIVE_EVERY_S: Final = 10.0
+"""A third of the unit's WatchdogSec."""
 GOODBYE_S: Final = 2.0
 """How long an ending node waits for the broker."""
 _log = structlog.get_logger(__name__)
@@ -51,13 +58,13 @@ class Box:
         spool: Its spool.
     """
 
-    def __init__(self, settings: EdgeSettings, now: Now, utc: Clock, rng: Random) -> None:
+    def __init__(self, settings: EdgeSettings, now: Now, utc: Clock, rng: Random, notify: Notify) -> None:
         """Read the node's file, open its spool, and connect the parts.
 
         Raises:
             Stop: The file or the spool cannot be used.
         """
-        self._now, self._utc = now, utc
+        self._now, self._utc, self._notify = now, utc, notify
         kept = settings.edge_spool.with_name(settings.edge_spool.name + ".config.json")
         self._config = RemoteConfig(settings.edge_config, kept, self._apply)
         node = self._config.node
@@ -68,6 +75,8 @@ class Box:
             _log.error("the spool's file was set aside", **_told(self.spool))
         self._intake = Intake(self.spool, now)
         self._running = Running(self._intake.put, rng)
+        self._worn, self._noticed = Worn(node.devices), asyncio.Queue[Reading]()
+        self._intake.listeners.append(self._notice)
         horn = sounder(node.local_alarm)
         outbox = Outbox(rng)
         orders = Orders(
@@ -108,15 +117,19 @@ class Box:
         """
         self._link.start(self._publisher)
         self._running.start(self._sources)
+        self._notify.say(READY)
         parts = (
             asyncio.create_task(self._intake.run(), name="intake"),
             asyncio.create_task(self._publisher.run(), name="publisher"),
             asyncio.create_task(self._health.run(self._running.put), name="health"),
+            asyncio.create_task(self._report_noticed(), name="worn"),
+            asyncio.create_task(self._stay_alive(), name="watchdog"),
             asyncio.create_task(_until(stopping), name="stopping"),
         )
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._notify.say(STOPPING)
             await self._end(parts)
         for part in done:
             part.result()
@@ -137,6 +150,25 @@ class Box:
         """Put a config into effect: other sources, other births."""
         await self._running.replace(lambda: self._built(node))
         self._publisher.announce_again(node)
+        self._worn = Worn(node.devices)
+
+    def _notice(self, readings: Sequence[Reading], _rows: Sequence[Row]) -> None:
+        for reading in readings:
+            for said in self._worn.take(reading):
+                self._noticed.put_nowait(said)
+
+    async def _report_noticed(self) -> None:
+        while True:
+            await self._running.put(await self._noticed.get())
+
+    async def _stay_alive(self) -> None:
+        """Tell systemd while the publisher makes its rounds; a stuck one is started again."""
+        rounds = -1
+        while True:
+            if self._publisher.rounds != rounds:
+                rounds = self._publisher.rounds
+                self._notify.say(ALIVE)
+            await asyncio.sleep(ALIVE_EVERY_S)
 
     def _troubles(self) -> list[str]:
         salvaged = ["spool file set aside"] if self.spool.salvage else []

@@ -48,7 +48,7 @@ from vigil.failpoints import passing
 from vigil.topics import Address, Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from edge.timesync import Instant
@@ -272,6 +272,7 @@ class Spool:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
+            self._write_ends(before[0])
             self._db.execute("COMMIT")
         except BaseException as error:
             self._last, self._depth = before
@@ -283,6 +284,14 @@ class Spool:
             if isinstance(error, sqlite3.DatabaseError):
                 raise Stop(f"the spool {self._path.name} is damaged ({error}); start again") from error
             raise
+
+    def _write_ends(self, before: Mapping[Lane, int]) -> None:
+        """Write the last number of each lane that has given some out in this transaction."""
+        self._db.executemany(
+            "INSERT INTO accepted (boot, lane, last) VALUES (?, ?, ?)"
+            " ON CONFLICT (boot, lane) DO UPDATE SET last = excluded.last",
+            [(self.boot, lane, last) for lane, last in self._last.items() if last != before[lane]],
+        )
 
     def _insert(self, reading: Reading, now: Instant) -> Row:
         lane = Lane(TYPE_OF[type(reading.data)].split(".")[1])
@@ -310,11 +319,6 @@ class Spool:
         self._db.execute(
             "INSERT INTO spooled VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (key.lane, key.ordinal, key.seq, row.device, keep, row.machine, row.happened, row.packed),
-        )
-        self._db.execute(
-            "INSERT INTO accepted (boot, lane, last) VALUES (?, ?, ?)"
-            " ON CONFLICT (boot, lane) DO UPDATE SET last = excluded.last",
-            (self.boot, key.lane, key.seq),
         )
         self._last[key.lane] = key.seq
         self._depth[key.lane] += 1

@@ -75,7 +75,7 @@ class Cameras:
         self._monotonic = monotonic
         self._synthetic = synthetic
         self._arrived = threading.Event()
-        chance = rng or random.Random()  # noqa: S311 - jitter is no secret
+        chance = rng or random.Random()
         self._watched = [
             _Watched(one, Feed(one, monotonic, self._arrived, chance), Pipeline(one, pose)) for one in cameras
         ]

@@ -176,5 +176,5 @@ class _Wearing:
         self._battery = max(self._battery - moved_s * 100 / (5 * 86400), 1.0)
         if self._told_s >= HEALTH_S:
             self._told_s = 0.0
-            health = DeviceHealth(battery_pct=round(self._battery, 1), worn=True, zone=self._wearer.zone)
+            health = DeviceHealth(battery_pct=round(self._battery, 1), zone=self._wearer.zone)
             await put(Reading(self.device, health, self._utc(), "demo"))
