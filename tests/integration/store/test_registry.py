@@ -53,25 +53,23 @@ def contents(registry: Registry) -> Any:
 
 
 @pytest.mark.asyncio
-async def test_an_empty_register_is_an_empty_registry(connect: Connect) -> None:
-    async with connect() as connection:
-        registry = Registry()
-        assert not await refresh(connection, registry)
-        assert contents(registry) == ({}, {})
+async def test_an_empty_register_is_an_empty_registry(connection: Any) -> None:
+    registry = Registry()
+    assert not await refresh(connection, registry)
+    assert contents(registry) == ({}, {})
 
 
 @pytest.mark.asyncio
-async def test_a_registry_knows_nodes_devices_residents_and_their_words(connect: Connect) -> None:
-    async with connect() as connection:
-        await connection.execute(COMMUNITY)
-        registry = await whole(connection)
-        assert (registry.nodes["n1"].community, registry.nodes["n1"].estate) == ("c1", "e1")
-        assert registry.devices["d2"].public
-        (resident,) = registry.devices["d1"].residents(NOW)
-        assert resident.flagged
-        assert resident.consents_to("fall_detection", NOW)
-        assert not resident.consents_to("home_camera", NOW)
-        assert not await refresh(connection, registry)
+async def test_a_registry_knows_nodes_devices_residents_and_their_words(connection: Any) -> None:
+    await connection.execute(COMMUNITY)
+    registry = await whole(connection)
+    assert (registry.nodes["n1"].community, registry.nodes["n1"].estate) == ("c1", "e1")
+    assert registry.devices["d2"].public
+    (resident,) = registry.devices["d1"].residents(NOW)
+    assert resident.flagged
+    assert resident.consents_to("fall_detection", NOW)
+    assert not resident.consents_to("home_camera", NOW)
+    assert not await refresh(connection, registry)
 
 
 CHANGES: dict[str, str] = {
@@ -103,35 +101,32 @@ CHANGES: dict[str, str] = {
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("what", CHANGES)
-async def test_a_change_is_seen_at_the_next_look(connect: Connect, what: str) -> None:
-    async with connect() as connection:
-        await connection.execute(COMMUNITY)
-        registry = await whole(connection)
-        before = contents(registry)
-        await connection.execute(CHANGES[what])
-        assert await refresh(connection, registry)
-        assert contents(registry) == contents(await whole(connection)) != before
+async def test_a_change_is_seen_at_the_next_look(connection: Any, what: str) -> None:
+    await connection.execute(COMMUNITY)
+    registry = await whole(connection)
+    before = contents(registry)
+    await connection.execute(CHANGES[what])
+    assert await refresh(connection, registry)
+    assert contents(registry) == contents(await whole(connection)) != before
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("table", ["assignment", "consent", "device", "node", "zone"])
-async def test_a_table_emptied_at_a_stroke_is_seen_too(connect: Connect, table: str) -> None:
-    async with connect() as connection:
-        await connection.execute(COMMUNITY)
-        registry = await whole(connection)
-        await connection.execute(f"TRUNCATE {table} CASCADE")
-        await refresh(connection, registry)
-        assert contents(registry) == contents(await whole(connection))
+async def test_a_table_emptied_at_a_stroke_is_seen_too(connection: Any, table: str) -> None:
+    await connection.execute(COMMUNITY)
+    registry = await whole(connection)
+    await connection.execute(f"TRUNCATE {table} CASCADE")
+    await refresh(connection, registry)
+    assert contents(registry) == contents(await whole(connection))
 
 
 @pytest.mark.asyncio
-async def test_signs_of_life_are_no_changes_of_the_register(connect: Connect) -> None:
-    async with connect() as connection:
-        await connection.execute(COMMUNITY)
-        registry = await whole(connection)
-        await connection.execute("UPDATE node SET online = true, session = 's', seen_at = now()")
-        await connection.execute("UPDATE device SET birth = '{}', seen_at = now()")
-        assert not await refresh(connection, registry)
+async def test_signs_of_life_are_no_changes_of_the_register(connection: Any) -> None:
+    await connection.execute(COMMUNITY)
+    registry = await whole(connection)
+    await connection.execute("UPDATE node SET online = true, session = 's', seen_at = now()")
+    await connection.execute("UPDATE device SET birth = '{}', seen_at = now()")
+    assert not await refresh(connection, registry)
 
 
 @pytest.mark.asyncio
@@ -153,20 +148,17 @@ async def test_a_change_that_commits_later_than_a_younger_one_would_be_overlooke
 
 @pytest.mark.asyncio
 async def test_after_very_many_changes_the_registry_is_read_whole(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
+    connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vigil.store import registry as under_test
 
     monkeypatch.setattr(under_test, "_WHOLE_ABOVE", 3)
-    async with connect() as connection:
-        await connection.execute(COMMUNITY)
-        registry = await whole(connection)
-        await connection.execute(
-            "UPDATE device SET kind = 'x'; UPDATE node SET zone = NULL; DELETE FROM consent"
-        )
-        assert await refresh(connection, registry)
-        assert contents(registry) == contents(await whole(connection))
-        assert not await refresh(connection, registry)
+    await connection.execute(COMMUNITY)
+    registry = await whole(connection)
+    await connection.execute("UPDATE device SET kind = 'x'; UPDATE node SET zone = NULL; DELETE FROM consent")
+    assert await refresh(connection, registry)
+    assert contents(registry) == contents(await whole(connection))
+    assert not await refresh(connection, registry)
 
 
 nodes = st.sampled_from(["n1", "n2"])
