@@ -147,7 +147,8 @@ def _activity(wearer: Wearer, worn: Worn, chunk: NDArray[np.float32]) -> tuple[W
     samples = np.concatenate((worn.spare, chunk))
     whole = len(samples) // RATE_HZ
     size = np.linalg.norm(samples[: whole * RATE_HZ].reshape(whole, RATE_HZ, 3), axis=2)
-    moved = [round(float(value), 3) for value in np.nan_to_num(size).std(axis=1)]
+    # What is missing counts as a device at rest: a gap in the radio is no movement.
+    moved = [round(float(value), 3) for value in np.where(np.isfinite(size), size, 1).std(axis=1)]
     seconds = (*worn.seconds, *moved)
     worn = replace(worn, spare=samples[whole * RATE_HZ :].copy())
     if len(seconds) < ACTIVITY_S:
