@@ -54,6 +54,8 @@ ATTEMPTS: Final = 3
 POLL_MS: Final = 200
 WAIT_S: Final = (0.1, 0.5, 1.0, 2.0)
 """Waits while the database is away; the last one repeats."""
+LOOK_S: Final = 5.0
+"""Between two looks for a stall while nothing comes in."""
 RECEIPTS_S: Final = 2.0
 """Longest wait for Kafka to take receipts."""
 
@@ -117,6 +119,7 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._claims: dict[TopicPartition, Claim] = {}
         self._next: dict[TopicPartition, int] = {}
         self._joined = False
+        self._look_again = 0.0
 
     async def run(self, subscribed: Sequence[str]) -> None:
         """Take in for ever.
@@ -128,7 +131,7 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self.progress.moved_at = _now()
         while True:
             if not await self.step():
-                self._check_stall()
+                await self._check_stall()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Forget the claims; what is under way is stopped by the new owner's higher epoch."""
@@ -270,17 +273,32 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         except (KafkaError, TimeoutError) as error:
             _log.warning("receipts lost", pipeline=self.name, error=repr(error))
 
-    def _check_stall(self) -> None:
-        waiting = sum(self._waiting(partition) for partition in self._claims)
+    async def _check_stall(self) -> None:
+        """End the process when there is something to read and nothing comes (pitfall 16).
+
+        The broker is asked, since a consumer that no longer fetches learns of nothing new.
+        """
+        if _now() < self._look_again:
+            return
+        self._look_again = _now() + LOOK_S
+        waiting = await self._waiting()
+        if waiting is None:
+            return
         lag.labels(self.name).set(waiting)
         if not waiting:
             self.progress.moved_at = _now()
         elif (still := _now() - self.progress.moved_at) > self._stall_s:
             raise Stalled(self.name, still)
 
-    def _waiting(self, partition: TopicPartition) -> int:
-        """Return how many records are known to wait; a broker may have more than it says."""
-        return max((self._consumer.highwater(partition) or 0) - self._next[partition], 0)
+    async def _waiting(self) -> int | None:
+        """Return how many records wait as far as the broker says, None where it says nothing."""
+        claimed = list(self._claims)
+        try:
+            async with asyncio.timeout(LOOK_S):
+                last = await self._consumer.end_offsets(claimed)
+        except (KafkaError, TimeoutError):
+            return None
+        return int(sum(max(last[partition] - self._next[partition], 0) for partition in claimed))
 
 
 def ends(records: Iterable[Record]) -> dict[TopicPartition, int]:
