@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import TypeAlias
 
 import numpy as np
@@ -131,3 +132,28 @@ class TestSimulation:
     @pytest.mark.parametrize("movement", ["rest", "stand", "walk"])
     def test_ordinary_movement_does_not_reach_the_trigger(self, movement: simulation.Movement) -> None:
         assert of(FallSuspected, fed(simulation.moving(movement, 0, 300, np.random.default_rng(1)))) == []
+
+    def test_the_same_seed_lives_the_same_day(self) -> None:
+        assert day(Random(4)) == day(Random(4)) != day(Random(5))
+
+    def test_people_sleep_at_night_and_leave_traces_by_day(self) -> None:
+        night = [simulation.next_activity("sitting", 23.5, Random(n))[0] for n in range(50)]
+        assert set(night) == {"asleep"}
+        sensors = {trace.kind for trace in day(Random(1), activities=200)}
+        assert sensors == {"motion", "door", "bed", "appliance", "water_use"}
+
+    def test_a_bed_a_door_and_a_kettle_that_go_on_go_off_again(self) -> None:
+        for kind in ("door", "appliance", "water_use"):
+            states = [trace.on for trace in day(Random(2), activities=200) if trace.kind == kind]
+            assert states == [True, False] * (len(states) // 2)
+
+
+def day(rng: Random, activities: int = 40) -> list[simulation.Trace]:
+    """What the sensors of a home see of somebody who gets up at six and does so many things."""
+    now: simulation.Activity = "asleep"
+    hour, found = 6.0, []
+    for _ in range(activities):
+        then, lasts_s = simulation.next_activity(now, hour % 24, rng)
+        found += simulation.traces(now, then, lasts_s, rng)
+        now, hour = then, hour + lasts_s / 3600
+    return found
