@@ -60,4 +60,4 @@ class LoadBox(box.Box):
 
 if __name__ == "__main__":
     edge_main.Box = LoadBox  # type: ignore[attr-defined]  # the source is all that is not the product's
-    sys.exit(edge_main.main())
+    sys.exit(edge_main.main([]))
