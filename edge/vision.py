@@ -9,7 +9,7 @@ sounds its local alarm while the platform is away.
 The state machine of a track:
 
 1. *Watched*: while the shoulders are less than `DROP` body lengths below where they were at
-   any time in the last second.
+   any time in the last second in which the person was in sight.
 2. *Dropping*, from then on for `AFTER_S`, whether or not the person is still found.
 3. *Reported*: the last `SEQUENCE_S` seconds are cut out, once; then watched again.
 
@@ -104,9 +104,9 @@ def step(watch: Watch, tracks: Tracks, time_s: float, rate_hz: float) -> tuple[W
     recent = tuple(drop for drop in watch.reported if time_s - drop.time_s < SEQUENCE_S)
     busy = {drop.track for drop in (*watch.open, *recent)}
     fresh = [
-        Drop(track.number, time_s, track.sights)
+        Drop(track.number, began_s, track.sights)
         for track in tracks.people
-        if track.number not in busy and _drops(track)
+        if track.number not in busy and (began_s := _drop(track)) is not None
     ]
     followed = [_followed(drop, tracks.people) for drop in (*watch.open, *fresh)]
     due = tuple(drop for drop in followed if time_s - drop.time_s >= AFTER_S)
@@ -198,15 +198,21 @@ def rule(frames: Sequence[Points]) -> float:
     return 1 / (1 + math.exp(-margin / SOFTNESS))
 
 
-def _drops(track: Track) -> bool:
-    """Tell whether the shoulders are well below where they were within the last second."""
-    now = track.last
-    recent = [sight.points for sight in track.sights if now.time_s - sight.time_s <= WITHIN_S]
+def _drop(track: Track) -> float | None:
+    """Return since when the shoulders are well below where they were, or None.
+
+    A second is looked back from the sight before the newest, not from now: a person is easily
+    lost while falling, and found again on the floor a second later.
+    """
+    if len(track.sights) < 2 or track.missed_s:
+        return None
+    since_s = track.sights[-2].time_s
+    recent = [sight.points for sight in track.sights if since_s - sight.time_s <= WITHIN_S]
     heights = [_height(points, _SHOULDERS) for points in recent if _middle(points, _SHOULDERS)]
     body = body_length(sight.points for sight in track.sights)
-    if not heights or body == 0.0 or not _middle(now.points, _SHOULDERS):
-        return False
-    return heights[-1] - min(heights) >= DROP * body
+    if not heights or body == 0.0 or not _middle(track.last.points, _SHOULDERS):
+        return None
+    return since_s if heights[-1] - min(heights) >= DROP * body else None
 
 
 def _followed(drop: Drop, people: Sequence[Track]) -> Drop:
