@@ -17,17 +17,22 @@ import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from deploy.embedded.guard import kill_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import IO
 
 LOG_BYTES: Final = 10 * 1024 * 1024
 """A log longer than this is put aside (one generation) when its process starts again."""
 TAIL_LINES: Final = 5
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+REPORT: Final = 'echo "+$$" >&0; exec "$@" </dev/null'
+"""A child's first act (its standard input is the guard's pipe).  It reports itself, because its
+owner may be killed before it could; and until it has, it holds the pipe open, so that the guard
+waits for it."""
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -61,24 +66,28 @@ class Guard:
         self._alive: set[int] = set()
         self._process = self._start()
 
-    def watch(self, pid: int) -> None:
-        """End this process when we end."""
+    def pipe(self) -> int:
+        """Give the descriptor by which a child reports itself before it becomes its program."""
+        if self._process.poll() is not None:  # somebody killed it: a new one learns the whole list
+            self._process = self._start()
+            self._write("".join(f"+{pid}\n" for pid in sorted(self._alive)))
+        pipe = cast("IO[bytes]", self._process.stdin)
+        return pipe.fileno()
+
+    def remember(self, pid: int) -> None:
+        """Keep what the child has reported, for a guard that replaces this one."""
         self._alive.add(pid)
-        self._tell(f"+{pid}\n")
 
     def forget(self, pid: int) -> None:
         """This process has ended, and its number may be given to another."""
         self._alive.discard(pid)
-        self._tell(f"-{pid}\n")
+        self.pipe()
+        self._write(f"-{pid}\n")
 
-    def _tell(self, line: str) -> None:
-        if self._process.poll() is not None:  # somebody killed it: a new one learns the whole list
-            self._process = self._start()
-            line = "".join(f"+{pid}\n" for pid in sorted(self._alive))
-        pipe = self._process.stdin
-        if pipe is not None:
-            pipe.write(line.encode())
-            pipe.flush()
+    def _write(self, lines: str) -> None:
+        pipe = cast("IO[bytes]", self._process.stdin)
+        pipe.write(lines.encode())
+        pipe.flush()
 
     @staticmethod
     def _start() -> subprocess.Popen[bytes]:
@@ -113,7 +122,8 @@ class OwnedProcess:
             cwd: Where it runs.
 
         Raises:
-            OSError: The program or the log file cannot be opened.
+            OSError: The log file cannot be opened.  (A program that cannot be opened ends at
+                once with status 127, and its last words say why.)
         """
         self.log = log
         self._watched = True
@@ -122,8 +132,8 @@ class OwnedProcess:
         with log.open("ab") as output, uninterrupted():
             self._log_start = output.tell()
             self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
+                ["/bin/sh", "-c", REPORT, "sh", *argv],
+                stdin=guard.pipe(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
@@ -131,7 +141,7 @@ class OwnedProcess:
                 start_new_session=True,
             )
             self.pid = self._process.pid
-            guard.watch(self.pid)
+            guard.remember(self.pid)
 
     def exit_status(self) -> int | None:
         """How it ended (negative: the signal), or None while it runs."""

@@ -1,8 +1,8 @@
 """The last resort: ends processes whose owner is gone, even if it was killed outright.
 
-Runs as a process of its own, started by `deploy.embedded.children`, which writes `+PID` for
-each child it starts and `-PID` for each one it has seen end.  The pipe closes when the owner
-dies, however it dies; what is still on the list then is killed.  (Linux's PR_SET_PDEATHSIG
+Runs as a process of its own, started by `deploy.embedded.children`.  Each child writes `+PID`
+before it becomes its program, and the owner `-PID` for each one it has seen end.  The pipe
+closes when the owner dies, however it dies; what is still on the list then is killed.  (Linux's PR_SET_PDEATHSIG
 would do without a process, but it fires when the *thread* that forked ends, is cleared by a
 change of user, and does not exist on macOS.)
 """

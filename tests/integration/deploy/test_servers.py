@@ -300,6 +300,37 @@ def test_when_the_owner_is_killed_nothing_is_left(owner: Orphans, how: signal.Si
     assert wait_until(lambda: not any(runs(process) for process in owner.family))
 
 
+@pytest.mark.parametrize("delay_ms", [0, 1, 2, 3, 5, 8, 13, 21, 34])
+def test_an_owner_killed_while_it_starts_a_child_leaves_nothing(tmp_path: Path, delay_ms: int) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from deploy.embedded.children import OwnedProcess\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(600)', sys.argv[1]]\n"
+        "print(flush=True)\n"
+        "for _ in range(3): OwnedProcess(sleep, Path(sys.argv[1]) / 'log')\n"
+        "time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(delay_ms / 1000)
+        process.kill()
+    assert wait_until(lambda: not named(str(tmp_path)))
+
+
+def named(argument: str) -> list[int]:
+    """Find running processes that have this argument."""
+    everybody = psutil.process_iter(["cmdline"])
+    return [it.pid for it in everybody if argument in (it.info["cmdline"] or []) and runs(it)]
+
+
+def test_a_program_that_cannot_be_opened_ends_at_once_and_says_why(tmp_path: Path) -> None:
+    child = OwnedProcess([str(tmp_path / "nothing")], tmp_path / "log")
+    assert wait_until(lambda: child.exit_status() is not None)
+    assert "not found" in child.obituary()
+
+
 def test_a_guard_that_was_killed_is_replaced_and_knows_all_children(tmp_path: Path) -> None:
     script = (
         "import time; from pathlib import Path; from deploy.embedded import children as c\n"
