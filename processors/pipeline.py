@@ -118,6 +118,7 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._stall_s = stall_s
         self._claims: dict[TopicPartition, Claim] = {}
         self._next: dict[TopicPartition, int] = {}
+        self._log_id = ""
         self._joined = False
         self._look_again = 0.0
 
@@ -139,9 +140,14 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             self._claims.pop(partition, None)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Hold new partitions back until `step` has claimed them in the database."""
+        """Hold new partitions back until `step` has claimed them in the database.
+
+        The client shows an assignment before it tells of it here: a claim made in between is
+        void, or the partition would be held back for ever.
+        """
         self._joined = True
         for partition in assigned:
+            self._claims.pop(partition, None)
             self._consumer.pause(partition)
 
     def trouble(self) -> str | None:
@@ -172,6 +178,7 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             return
         try:
             incarnation = await self._incarnation()
+            self.follow_log(incarnation)
             for partition in unclaimed:
                 await self._claim(partition, incarnation)
         except (Unavailable, KafkaError) as error:
@@ -204,11 +211,14 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             )
         return int(first)
 
-    def forget_claims(self) -> None:
-        """Claim everything anew: the log is another one."""
-        for partition in list(self._claims):
-            self._consumer.pause(partition)
-        self._claims.clear()
+    def follow_log(self, incarnation: str) -> None:
+        """Claim everything anew where Kafka has another log than the one that was claimed."""
+        if self._claims and incarnation != self._log_id:
+            _log.error("kafka has another log; reading it whole", before=self._log_id, now=incarnation)
+            for partition in self._claims.keys() & self._consumer.assignment():
+                self._consumer.pause(partition)
+            self._claims.clear()
+        self._log_id = incarnation
 
     async def _take_in(self, records: Sequence[Record]) -> None:
         """Take records in, halving what will not go in until the culprit stands alone."""
@@ -224,11 +234,14 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             except Fenced as error:
                 return self._dropped(records, error)
             except Exception as error:  # noqa: BLE001 - whatever one record does, the others go on
-                failures += 1
                 if len(records) > 1:
                     return await self._halve(records)
-                if failures >= ATTEMPTS:
+                failures += 1
+                if failures == ATTEMPTS:
                     handle = self._burial(error)
+                elif failures > ATTEMPTS:  # not even that: the database needs a hand, not haste
+                    _log.error("record cannot be put aside", pipeline=self.name, error=repr(error))
+                    await asyncio.sleep(WAIT_S[min(failures - ATTEMPTS, len(WAIT_S)) - 1])
             else:
                 return await self._give(given)
 
