@@ -146,18 +146,31 @@ def play(cluster: Cluster, number: int, seed: int, size: Size, disk: SmallDisk, 
         print(f"  round {number}: {name}", file=sys.stderr, flush=True)
         followers.append(inject(cluster, name, faults[name], rng, times))
     followers.append(inject(cluster, "disk full on the spool", disk.fill, rng, times))
-    deadline = time.monotonic() + PATIENCE_S
-    while not (loads_done(cluster, size) and drained(cluster.spools)) and time.monotonic() < deadline:
-        time.sleep(0.5)
+    wait_for_boxes(cluster, size)
     for thread in followers:
         thread.join(1)
-    cluster.drop_boxes()
 
 
-def loads_done(cluster: Cluster, size: Size) -> bool:
-    """Return whether every box has offered its whole load."""
-    notes = [cluster.spools[name].with_name(cluster.spools[name].name + ".load") for name in cluster.boxes]
-    return all(note.exists() and int(note.read_text() or 0) >= size.events for note in notes)
+def wait_for_boxes(cluster: Cluster, size: Size) -> None:
+    """End each box when it has offered its load and all of it is accounted for.
+
+    A box that is not done when patience ends goes on beside the next round.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while cluster.boxes and time.monotonic() < deadline:
+        done = [name for name in cluster.boxes if load_done(cluster.spools[name], size)]
+        cluster.drop_boxes([name for name in done if drained({name: cluster.spools[name]})])
+        time.sleep(0.5)
+    for name in cluster.boxes:
+        print(
+            f"  {name} is not done: {watermarks({name: cluster.spools[name]})}", file=sys.stderr, flush=True
+        )
+
+
+def load_done(spool: Path, size: Size) -> bool:
+    """Return whether a box has offered its whole load."""
+    note = spool.with_name(spool.name + ".load")
+    return note.exists() and int(note.read_text() or 0) >= size.events
 
 
 def last_line(account: Account, times: Times, size: Size, seed: int, servers: str) -> dict[str, Any]:
@@ -188,6 +201,7 @@ def main() -> int:
             cluster.start()
             for number in range(size.rounds):
                 play(cluster, number, seed, size, disk, times)
+            wait_for_boxes(cluster, size)
             account = check(cluster.spools, stack.addresses.database_dsn)
         finally:
             cluster.stop()

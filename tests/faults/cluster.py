@@ -20,7 +20,7 @@ from tests.faults.load import Devices
 from tests.faults.proxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tests.servers.real import RealStack
 
@@ -172,19 +172,18 @@ class Cluster:
         self.boxes[name] = Managed(name, argv, env, self.folder / "log" / f"{name}.log", port)
         self.boxes[name].start()
 
-    def drop_boxes(self) -> None:
-        """End the boxes of a round; their spools stay where they are."""
-        for box in self.boxes.values():
+    def drop_boxes(self, names: Iterable[str]) -> None:
+        """End boxes; their spools stay where they are."""
+        for box in [self.boxes.pop(name) for name in names]:
             box.wanted = False
             if box.process is not None:
                 box.process.stop(10)
-        self.boxes.clear()
 
     def stop(self) -> None:
         """End everything."""
         self._ended.set()
         self._watcher.join(5)
-        self.drop_boxes()
+        self.drop_boxes(list(self.boxes))
         for room in self.rooms.values():
             if room.process is not None:
                 room.process.stop(10)
