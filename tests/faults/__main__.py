@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -191,6 +192,7 @@ def last_line(account: Account, times: Times, size: Size, seed: int, servers: st
 
 def main() -> int:
     """Play all rounds; return 0 if nothing was lost and nothing done twice."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     size, seed, times = Size.chosen(), int(os.environ.get("SEED", "1")), Times()
     embedded = bool(os.environ.get("QUICK")) or bool(real.missing())
     with tempfile.TemporaryDirectory(prefix="vigil-faults-") as name, SmallDisk(Path(name) / "disk") as disk:
