@@ -57,8 +57,13 @@ _PUBLIC: Final = (
     ("activity", "活动室", 260.0, 200.0),
 )
 _HOUSES: Final = ("houseA", "houseB", "houseC", "houseD", "houseE")
-_CAMERAS: Final = (("garden", 1, 1), ("gate", 6, 1), ("activity", 8, 2))
-"""Zone, activity and camera of the UP-Fall videos: a fall forward, a walk, sitting down."""
+_CAMERAS: Final[dict[str, tuple[str, ...]]] = {
+    "garden": ("1.1", "6.1", "7.1", "6.2", "8.1"),
+    "gate": ("6.2", "7.2", "6.1"),
+    "activity": ("8.2", "7.1", "8.1", "7.2"),
+}
+"""What the camera of a zone sees over and over, as activity and trial of the UP-Fall videos: in
+the garden somebody falls forward, then for some two minutes people walk, stand and sit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +94,24 @@ class DemoCommunity:
 
     Attributes:
         tables: Rows by table, in an order that satisfies the foreign keys.
-        nodes: What each edge box's file says.
+        nodes: What each edge box's file says; a camera's address is the name of a playlist.
+        playlists: Videos by the playlist's name.
         staff: Accounts.
     """
 
     tables: dict[str, list[Row]]
     nodes: tuple[Node, ...]
+    playlists: dict[str, list[Path]]
     staff: tuple[Staff, ...] = STAFF
 
     def write_nodes(self, folder: Path) -> dict[str, Path]:
-        """Write each node's file, and return the paths by the node's id."""
+        """Write each node's file and the playlists, and return the files by the node's id."""
         folder.mkdir(parents=True, exist_ok=True)
         paths = {node.node: folder / f"{node.node}.json" for node in self.nodes}
         for node in self.nodes:
-            paths[node.node].write_bytes(msgspec.json.format(msgspec.json.encode(node)))
+            paths[node.node].write_bytes(msgspec.json.format(msgspec.json.encode(_placed(node, folder))))
+        for name, videos in self.playlists.items():
+            _write_playlist(folder / name, videos)
         return paths
 
 
@@ -116,9 +125,9 @@ def community(data: Path | None = None, pose_model: Path | None = None) -> DemoC
     residents = _residents(Random(SEED))  # noqa: S311 - an invented community is no secret
     if data is None:
         nodes = tuple(_simulated(estate, n, residents[estate]) for n, estate in enumerate(ESTATES))
-    else:
-        nodes = _replayed(data, pose_model, residents)
-    return DemoCommunity(_tables(residents, nodes), nodes)
+        return DemoCommunity(_tables(residents, nodes), nodes, {})
+    nodes = _replayed(data, pose_model, residents)
+    return DemoCommunity(_tables(residents, nodes), nodes, _playlists(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +206,7 @@ def _replayed(data: Path, pose_model: Path | None, residents: dict[str, list[_Re
         _wearables(waists, residents[waists], data, "sisfall", "SA{:02d}"),
         _wearables(wrists, residents[wrists], data, "weda", "U{:02d}"),
         _homes(homes, residents[homes], data),
-        _cameras(cameras, data, pose_model),
+        _cameras(cameras, pose_model),
     )
 
 
@@ -249,21 +258,57 @@ def _homes(estate: str, residents: list[_Resident], data: Path) -> Node:
     return _node(estate, "box", devices, specs)
 
 
-def _cameras(estate: str, data: Path, pose_model: Path | None) -> Node:
-    videos = data / "upfall_video_s1"
+def _cameras(estate: str, pose_model: Path | None) -> Node:
     devices = [
         Device(
             id=f"{estate}-cam-{zone}",
             kind="camera",
             zone=f"{estate}-{zone}",
             source="cameras",
-            address=str(videos / f"Activity{activity}" / "Subject1" / f"Trial1Cam{camera}.mp4"),
+            address=_playlist(zone),
             view=View(repeat=True),
         )
-        for zone, activity, camera in _CAMERAS
+        for zone in _CAMERAS
     ]
     spec = config.Cameras(pose_model=str(pose_model) if pose_model else None)
     return _node(estate, "cameras", devices, {"cameras": spec})
+
+
+def _playlist(zone: str) -> str:
+    return f"{zone}.ffconcat"
+
+
+def _playlists(data: Path) -> dict[str, list[Path]]:
+    videos = data.absolute() / "upfall_video_s1"
+    return {
+        _playlist(zone): [
+            videos / f"Activity{activity}" / "Subject1" / f"Trial{trial}Cam{camera}.mp4"
+            for activity, trial in (item.split(".") for item in items)
+        ]
+        for camera, (zone, items) in zip((1, 1, 2), _CAMERAS.items(), strict=True)
+    }
+
+
+def _write_playlist(path: Path, videos: list[Path]) -> None:
+    """Write what ffmpeg's concat demuxer plays as one video; it takes plain names beside it only."""
+    lines = ["ffconcat version 1.0"]
+    for n, video in enumerate(videos):
+        link = path.with_name(f"{path.stem}-{n}{video.suffix}")
+        link.unlink(missing_ok=True)
+        link.symlink_to(video)
+        lines.append(f"file {link.name}")
+    path.write_text("\n".join([*lines, ""]), encoding="ascii")
+
+
+def _placed(node: Node, folder: Path) -> Node:
+    """Return a node whose cameras' playlists are where they will be written."""
+    devices = [
+        msgspec.structs.replace(device, address=str(folder.absolute() / device.address))
+        if device.kind == "camera" and device.address
+        else device
+        for device in node.devices
+    ]
+    return msgspec.structs.replace(node, devices=devices)
 
 
 def _node(
