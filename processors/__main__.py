@@ -108,17 +108,14 @@ async def _beat(pool: Pool, name: str, pipelines: Sequence[Pipeline]) -> None:
 
 async def _watch_log(settings: ProcessorSettings, pipelines: Sequence[Pipeline]) -> None:
     """Have every partition claimed anew when Kafka's log has been replaced by another one."""
-    known = ""
     while True:
         try:
             current = await kafka.incarnation(settings)
-        except Unavailable:
-            current = known
-        if known and current != known:
-            _log.error("kafka has another log; reading it whole", before=known, now=current)
+        except Unavailable as error:
+            _log.warning("kafka does not answer", error=str(error))
+        else:
             for pipeline in pipelines:
-                pipeline.forget_claims()
-        known = current
+                pipeline.follow_log(current)
         await asyncio.sleep(BEAT_S)
 
 

@@ -386,13 +386,17 @@ class StateHandler:
 
     async def handle(self, connection: Connection, records: Records, now: datetime) -> list[StoredReceipt]:
         """Take a batch of states, births and replies in."""
+        given: dict[Key, int] = {}
         for record in records:
-            await self._handle_one(connection, record, now)
+            for key, last in (await self._handle_one(connection, record, now)).items():
+                given[key] = max(given.get(key, 0), last)
+        await intake.note_given(connection, given, now)  # once, sorted: everybody locks in one order
         return []
 
     async def _handle_one(
         self, connection: Connection, record: ConsumerRecord[Any, Any], now: datetime
-    ) -> None:
+    ) -> dict[Key, int]:
+        """Keep one record; return the sequence numbers that a birth says were given out."""
         topic = topics.parse(dict(record.headers)["topic"].decode())
         node = topic.address.node
         if topic.kind is Kind.STATE:
@@ -400,11 +404,11 @@ class StateHandler:
             await nodes.note_state(connection, node, state, now)
         elif topic.kind is Kind.BIRTH and topic.device is not None:
             birth = msgspec.json.decode(record.value, type=Birth)
-            await nodes.note_birth(connection, topic.device, birth, now)
-            given = {(node, end.boot, str(end.lane)): end.seq for end in birth.lanes}
-            await intake.note_given(connection, given, now)
+            await nodes.note_birth(connection, node, topic.device, birth, now)
+            return {(node, end.boot, str(end.lane)): end.seq for end in birth.lanes}
         else:
             _log.info("reply", node=node, reply=record.value.decode("utf-8", "replace"))
+        return {}
 
     async def bury(
         self,

@@ -48,16 +48,16 @@ class Ticker:
         """Decide on what is overdue; return whether there was anything."""
         now = self._clock()
         async with self._pool.transaction() as connection:
-            subjects = await detections.claim_due(connection, FALLS, now)
-            states = await detections.load_states(connection, FALLS, subjects)
+            states = await detections.claim_due(connection, FALLS, now)
             for subject, state in states.items():
                 await _decide(connection, subject, msgspec.convert(state, Episode), now)
-        return bool(subjects)
+        return bool(states)
 
 
 async def _decide(connection: Connection, subject: str, episode: Episode, now: datetime) -> None:
-    detection = await detections.get_detection(connection, episode.detection or "")
-    if detection is None:
+    detection = episode.detection and await detections.get_detection(connection, episode.detection)
+    if not detection:
+        _log.error("nothing to raise: the wait stands on no detection", subject=subject)
         return
     settled, alert = decide_overdue(episode, detection)
     await detections.save_states(connection, FALLS, {subject: msgspec.to_builtins(settled)}, now)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
 from vigil.errors import Unavailable
 from vigil.topics import KAFKA_TOPICS
@@ -110,13 +110,19 @@ async def create_topics(settings: KafkaSettings, partitions: int = PARTITIONS, r
         existing = set(await admin.list_topics())
         missing = [NewTopic(t, partitions, replicas) for t in KAFKA_TOPICS if t not in existing]
         if missing:
-            await admin.create_topics(missing)
-    except TopicAlreadyExistsError:
-        return
+            _check_created(await admin.create_topics(missing))
     except KafkaError as error:
         raise Unavailable("Kafka", error) from None
     finally:
         await admin.close()
+
+
+def _check_created(answer: Any) -> None:
+    """Raise what the broker says against a topic; the client leaves that to us."""
+    for topic, code, *_ in answer.topic_errors:
+        error = for_code(code)
+        if error not in (NoError, TopicAlreadyExistsError):  # somebody else may have been quicker
+            raise error(topic)
 
 
 async def incarnation(settings: KafkaSettings) -> str:

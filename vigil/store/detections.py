@@ -115,19 +115,27 @@ async def set_deadlines(connection: Connection, detector: str, waits: Mapping[st
             )
 
 
-async def claim_due(connection: Connection, detector: str, now: datetime, limit: int = 100) -> list[str]:
+async def claim_due(connection: Connection, detector: str, now: datetime, limit: int = 100) -> dict[str, Any]:
     """Take deadlines that have passed; they are gone when the transaction commits.
 
+    The states are locked first, as `load_states` does before deadlines are set: the other way
+    round, an answer in the very second of the deadline would be a deadlock.
+
     Returns:
-        Their subjects; those that another process has claimed are left to it.
+        What the detector remembers of their subjects, locked.  Subjects that somebody else
+        is deciding on are left for the next look.
     """
     cursor = await connection.execute(
         """
-        DELETE FROM deadline WHERE (detector, subject) IN (
-            SELECT detector, subject FROM deadline WHERE detector = %s AND due_at <= %s
-            ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
-        RETURNING subject
+        SELECT subject, state FROM deadline d JOIN detector_state s USING (detector, subject)
+        WHERE detector = %s AND due_at <= %s
+        ORDER BY due_at LIMIT %s FOR UPDATE OF s SKIP LOCKED
         """,
         [detector, now, limit],
     )
-    return [subject for (subject,) in await cursor.fetchall()]
+    states = dict(await cursor.fetchall())
+    cursor = await connection.execute(
+        "DELETE FROM deadline WHERE detector = %s AND subject = ANY(%s) AND due_at <= %s RETURNING subject",
+        [detector, list(states), now],
+    )
+    return {subject: states[subject] for (subject,) in await cursor.fetchall()}

@@ -403,12 +403,16 @@ def _multirange(ranges: Iterable[tuple[int, int]]) -> str:
 
 
 async def note_given(connection: Connection, given: Mapping[Key, int], now: datetime) -> None:
-    """Note the last seq that births say was given out, so that a lost tail shows as a gap."""
+    """Note the last seq that births say was given out, so that a lost tail shows as a gap.
+
+    Of a node that nobody registered nothing is noted.
+    """
     for (node, boot, lane), last in sorted(given.items()):
         await connection.execute(
             """
-            INSERT INTO watermark AS w (node, boot, lane, given, changed_at) VALUES (%s, %s, %s, %s, %s)
+            INSERT INTO watermark AS w (node, boot, lane, given, changed_at)
+            SELECT id, %s, %s, %s, %s FROM node WHERE id = %s
             ON CONFLICT (node, boot, lane) DO UPDATE SET given = greatest(w.given, excluded.given)
             """,
-            [node, boot, lane, last, now],
+            [boot, lane, last, now, node],
         )

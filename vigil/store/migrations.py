@@ -1,8 +1,8 @@
 """Bring a database to the present schema: numbered SQL files, each once, in order.
 
 `python -m vigil.store migrate` calls this before any process starts.  A file whose name ends
-with `_timescale.sql` runs only where the extension can be had; where it cannot, it is
-recorded as skipped, and runs at a later call when the extension has come.
+with `_timescale.sql` runs only where the extension can be had; where it cannot, it is left
+out, and runs at a later call when the extension has come.
 """
 
 from __future__ import annotations

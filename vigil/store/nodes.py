@@ -29,9 +29,9 @@ async def note_state(connection: Connection, node: str, state: NodeState, now: d
     )
 
 
-async def note_birth(connection: Connection, device: str, birth: Birth, now: datetime) -> None:
-    """Note what a device says it is."""
+async def note_birth(connection: Connection, node: str, device: str, birth: Birth, now: datetime) -> None:
+    """Note what a node says one of its devices is; of another node's device it says nothing."""
     await connection.execute(
-        "UPDATE device SET birth = %s, seen_at = %s WHERE id = %s",
-        [Jsonb(to_builtins(birth)), now, device],
+        "UPDATE device SET birth = %s, seen_at = %s WHERE id = %s AND node = %s",
+        [Jsonb(to_builtins(birth)), now, device, node],
     )

@@ -31,9 +31,21 @@ _KEEPALIVE: Final = {
     "tcp_user_timeout": 10_000,
 }
 """A database that vanished without a word is noticed in about 11 s."""
+_FROZEN_S: Final = 30
+"""A process that stands still inside a transaction loses it, and its locks, after this: another one
+has taken over its partitions by then, and could not claim them."""
 _TOO_MUCH: Final = "54"
 """SQLSTATE class "program limit exceeded": the driver calls it operational, yet it is the data's fault."""
+_STATE_OF_THE_SERVER: Final = frozenset({"25P03", "25006"})
+"""SQLSTATEs that the driver calls internal: our transaction stood still too long; this is a standby."""
 _log = structlog.get_logger(__name__)
+
+
+def _passes(error: psycopg.Error) -> bool:
+    """Return whether trying again can end better."""
+    if isinstance(error, psycopg.InternalError):
+        return error.sqlstate in _STATE_OF_THE_SERVER
+    return not (error.sqlstate or "").startswith(_TOO_MUCH)
 
 
 class Pool:
@@ -65,7 +77,12 @@ class Pool:
             timeout=self._timeout_s,
             reconnect_timeout=30,
             check=AsyncConnectionPool.check_connection,
-            kwargs={"autocommit": True, "application_name": f"vigil-{self.name}", **_KEEPALIVE},
+            kwargs={
+                "autocommit": True,
+                "application_name": f"vigil-{self.name}",
+                "options": f"-c idle_in_transaction_session_timeout={_FROZEN_S}s",
+                **_KEEPALIVE,
+            },
         )
 
     async def open(self) -> None:
@@ -86,9 +103,9 @@ class Pool:
         try:
             async with self._pool.connection() as connection:
                 yield connection
-        except (PoolTimeout, psycopg.OperationalError) as error:
-            if (error.sqlstate or "").startswith(_TOO_MUCH):
-                raise  # trying again would end the same way
+        except (PoolTimeout, psycopg.OperationalError, psycopg.InternalError) as error:
+            if not _passes(error):
+                raise
             await self._failed()
             raise Unavailable("PostgreSQL", error) from error
         self._failures = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -46,3 +47,10 @@ async def connection(shared_database: str) -> AsyncIterator[psycopg.AsyncConnect
         opened.transaction(force_rollback=True),
     ):
         yield opened
+
+
+async def somebody_waits(connection: Any) -> None:
+    """Return when somebody waits for another's lock."""
+    query = "SELECT FROM pg_locks WHERE NOT granted"
+    while not await (await connection.execute(query)).fetchall():  # noqa: ASYNC110 - the server tells nobody
+        await asyncio.sleep(0.005)

@@ -1,0 +1,197 @@
+"""Pools come back by themselves, and say what the caller can do."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from vigil.errors import Unavailable
+from vigil.store.pool import Pool, open_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
+
+
+class Passage:
+    """A TCP relay in front of a server, which can be closed and opened."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._open = True
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            if not self._open:
+                near.close()
+                continue
+            far = socket.create_connection(self._target)
+            self._pairs.append((near, far))
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            end.close()
+
+    def shut(self) -> None:
+        self._open = False
+        for pair in self._pairs:
+            for end in pair:
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue
+        self._pairs.clear()
+
+    def reopen(self) -> None:
+        self._open = True
+
+    def close(self) -> None:
+        self.shut()
+        self._listener.close()
+
+
+@pytest.fixture
+def passage(database: str) -> Iterator[tuple[Passage, SecretStr]]:
+    parts = psycopg.conninfo.conninfo_to_dict(database)
+    made = Passage(str(parts["host"]), int(str(parts["port"])))
+    try:
+        yield made, SecretStr(database.replace(f":{parts['port']}/", f":{made.port}/"))
+    finally:
+        made.close()
+
+
+async def one(pool: Pool) -> Any:
+    async with pool.connection() as connection:
+        return await (await connection.execute("SELECT 1")).fetchone()
+
+
+async def until_back(pool: Pool) -> None:
+    while True:
+        try:
+            assert await one(pool) == (1,)
+        except Unavailable:
+            continue
+        return
+
+
+async def test_a_transaction_commits_or_leaves_nothing(database: str) -> None:
+    async with open_pool(SecretStr(database), "x", 2) as pool:
+
+        async def fail() -> None:
+            async with pool.transaction() as connection:
+                await connection.execute("INSERT INTO community VALUES ('c', 'C')")
+                raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            await fail()
+        async with pool.transaction() as connection:
+            assert await (await connection.execute("SELECT count(*) FROM community")).fetchone() == (0,)
+            await connection.execute("INSERT INTO community VALUES ('d', 'D')")
+        async with pool.connection() as connection:
+            assert await (await connection.execute("SELECT id FROM community")).fetchall() == [("d",)]
+
+
+async def test_a_database_that_goes_away_is_unavailable_and_used_again_when_it_is_back(
+    passage: tuple[Passage, SecretStr],
+) -> None:
+    relay, dsn = passage
+    async with open_pool(dsn, "x", 1, timeout_s=0.2) as pool:
+        assert await one(pool) == (1,)
+        relay.shut()
+        for _ in range(7):  # more than after which the pool is rebuilt
+            with pytest.raises(Unavailable):
+                await one(pool)
+        relay.reopen()
+        await until_back(pool)
+
+
+async def test_a_connection_lost_in_the_middle_is_unavailable_and_nothing_was_committed(
+    passage: tuple[Passage, SecretStr], database: str
+) -> None:
+    relay, dsn = passage
+    async with open_pool(dsn, "x", 1, timeout_s=0.2) as pool:
+
+        async def broken_off() -> None:
+            async with pool.transaction() as connection:
+                await connection.execute("INSERT INTO community VALUES ('c', 'C')")
+                relay.shut()
+                await connection.execute("SELECT 1")
+
+        with pytest.raises(Unavailable):
+            await broken_off()
+    with psycopg.connect(database) as direct:
+        assert direct.execute("SELECT count(*) FROM community").fetchone() == (0,)
+
+
+async def test_a_pool_can_be_opened_while_the_database_is_away(passage: tuple[Passage, SecretStr]) -> None:
+    relay, dsn = passage
+    relay.shut()
+    async with open_pool(dsn, "x", 1, timeout_s=0.1) as pool:
+        with pytest.raises(Unavailable):
+            await one(pool)
+        relay.reopen()
+        await until_back(pool)
+
+
+async def test_what_the_data_are_to_blame_for_is_not_called_unavailable(database: str) -> None:
+    async with open_pool(SecretStr(database), "x", 1) as pool:
+        for statement in ("SELECT 1/0", "SELECT repeat('x', 2000000000)", "SELECT '\\ud800'::jsonb"):
+
+            async def ask(statement: str = statement) -> None:
+                async with pool.connection() as connection:
+                    await connection.execute(statement.encode())
+
+            with pytest.raises(psycopg.Error):
+                await ask()
+
+
+async def test_a_process_that_stands_still_inside_a_transaction_does_not_keep_its_locks(
+    database: str,
+) -> None:
+    async with open_pool(SecretStr(database), "x", 1) as pool, pool.connection() as connection:
+        cursor = await connection.execute("SHOW idle_in_transaction_session_timeout")
+        assert await cursor.fetchone() == ("30s",)
+
+
+async def spoken_to(connection: Any) -> None:
+    """Return when the server has something to say unasked."""
+    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(connection.fileno(), heard.set)
+    await heard.wait()
+    loop.remove_reader(connection.fileno())
+
+
+async def test_one_who_is_frozen_in_a_transaction_is_unavailable_to_itself(database: str) -> None:
+    async with open_pool(SecretStr(database), "x", 1) as pool:
+
+        async def frozen() -> None:
+            async with pool.transaction() as connection:
+                await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 20")
+                await spoken_to(connection)
+                await connection.execute("SELECT 1")
+
+        with pytest.raises(Unavailable):
+            await frozen()
+        assert await one(pool) == (1,)
