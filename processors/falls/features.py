@@ -106,8 +106,8 @@ def _norm(vectors: Floats) -> Floats:
 
 def _unit(vectors: Floats) -> Floats:
     """Return vectors at length 1; one of no length stays so."""
-    units: Floats = vectors / np.maximum(_norm(vectors), np.float32(1e-6))[..., None]
-    return units
+    lengths: Floats = np.maximum(_norm(vectors), np.float32(1e-6))
+    return vectors / lengths[..., None]
 
 
 def _degrees(one: Floats, other: Floats) -> Floats:

@@ -25,7 +25,8 @@ class TrainingSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         subjects: How many people wore the device.
         windows: How many windows the trigger cut.
         hours: Their length together.
-        sha256: Of the recordings' file, so that the very data can be recognised.
+        sha256: Of the file of samples, so that the very data can be recognised.
+        weight: Of one of its windows; 1 for the placement's own recordings.
     """
 
     name: str
@@ -35,6 +36,7 @@ class TrainingSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     windows: int
     hours: float
     sha256: str
+    weight: float
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ is_fall, start, end: one line a recording, [start, end) in samples.
 from __future__ import annotations
 
 import csv
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ class Recordings:
 
     Attributes:
         name: The folder's `<name>`.
+        sha256: Of the file of samples, so that the very data can be recognised.
         codes: Activity of each recording, shape (m,).
         subjects: Who wore the device, shape (m,).
         is_fall: Whether the recording holds a fall, shape (m,).
@@ -39,6 +41,7 @@ class Recordings:
     """
 
     name: str
+    sha256: str
     codes: NDArray[np.str_]
     subjects: NDArray[np.str_]
     is_fall: NDArray[np.bool_]
@@ -52,6 +55,7 @@ class Recordings:
         kept = wanted[self.owner]
         return Recordings(
             self.name,
+            self.sha256,
             self.codes[wanted],
             self.subjects[wanted],
             self.is_fall[wanted],
@@ -82,6 +86,7 @@ def read(folder: Path) -> Recordings:
     cuts = [windows_of(accel[start:end].astype(np.float32) / 1000) for start, end in spans]
     return Recordings(
         name,
+        hashlib.sha256(found[0].read_bytes()).hexdigest(),
         np.array([row["code"] for row in rows]),
         np.array([row["subject"] for row in rows]),
         np.array([row["is_fall"].strip().lower() in {"1", "true"} for row in rows]),

@@ -12,23 +12,22 @@ Rules
    saw that wearer, finds likeliest.
 2. Copies as other sensors would have seen them (`processors.falls.augment`) are learned
    from, and never tested on.
-3. Calibration is fitted on scores out of fold, by subject: Platt's or the isotonic one,
+3. Recordings of another placement may be learned from beside, at a lower weight: they
+   show more people, more ways to fall and more of daily life.  Scores out of fold,
+   calibration and figures are of the placement's own recordings alone.
+4. Calibration is fitted on scores out of fold, by subject: Platt's or the isotonic one,
    whichever surprises less on subjects it was not fitted on.
-4. The same data, seed and package versions give the same file, byte for byte.
+5. The same data, seed and package versions give the same file, byte for byte.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import importlib.metadata
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import lightgbm as lgb
-import msgspec
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -36,8 +35,8 @@ from sklearn.linear_model import LogisticRegression
 from processors.falls import calibration as cal
 from processors.falls import features
 from processors.falls.augment import as_other_sensors
-from processors.falls.manifest import PLACEMENTS, Manifest, Metrics, Thresholds, TrainingSet
-from processors.falls.model import FallModel
+from processors.falls.manifest import PLACEMENTS, Manifest, Metrics, Thresholds
+from processors.falls.packaging import package, training_set, versions
 from processors.falls.recordings import Recordings, per_recording, read, subject_folds
 
 if TYPE_CHECKING:
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOLDS: Final = 5
-SAME: Final = 1e-5
-"""Largest difference between LightGBM's and the ONNX file's scores."""
 BOOSTING: Final = {
     "objective": "binary",
     "num_leaves": 15,
@@ -72,17 +69,21 @@ class Recipe:
         trees: Trees of the boosted model.
         copies: Copies of every window as other sensors would have seen it.
         folds: Folds by subject for the out-of-fold scores.
+        beside: Weight of a window of another placement's recordings; the own ones weigh 1.
         seed: Of everything that is left to chance.
     """
 
     trees: int = 400
     copies: int = 3
     folds: int = FOLDS
+    beside: float = 0.4
     seed: int = 0
 
 
 QUICK: Final = Recipe(trees=150, copies=0, folds=3)
 """For a look within seconds; its figures are a little lower."""
+OTHERS_COPIES: Final = 0
+"""Copies of the windows of other placements: they are many already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,21 @@ class Measured:
         """Return only the recordings that `wanted`, shape (m,), marks."""
         kept = wanted[self.recordings.owner]
         return Measured(self.recordings.of(wanted), self.original[kept], self.copies[:, kept])
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Windows to learn from, measured.
+
+    Attributes:
+        features: Shape (n, features).
+        is_fall: Shape (n,).
+        weight: Shape (n,).
+    """
+
+    features: NDArray[np.float32]
+    is_fall: NDArray[np.bool_]
+    weight: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +146,11 @@ class Trained:
         return self.calibration.apply(np.asarray(self.booster.predict(measured, num_threads=1)))
 
 
+NOTHING: Final = Rows(
+    np.empty((0, len(features.names())), np.float32), np.empty(0, np.bool_), np.empty(0, np.float64)
+)
+
+
 def prepare(recordings: Recordings, recipe: Recipe) -> Measured:
     """Measure the windows, and their copies as other sensors."""
     rng = np.random.default_rng(recipe.seed)
@@ -138,27 +159,49 @@ def prepare(recordings: Recordings, recipe: Recipe) -> Measured:
     return Measured(recordings, original, np.array(copies).reshape(-1, *original.shape))
 
 
-def train(measured: Measured, recipe: Recipe) -> Trained:
+def beside(others: Sequence[Measured], recipe: Recipe) -> Rows:
+    """Collect what is learned from recordings of other placements: their hardest windows and daily life."""
+    chosen = [_judged(each, hardest(each.recordings)) for each in others]
+    return Rows(
+        np.concatenate([NOTHING.features, *(rows.features for rows in chosen)]),
+        np.concatenate([NOTHING.is_fall, *(rows.is_fall for rows in chosen)]),
+        np.concatenate([NOTHING.weight, *(recipe.beside * rows.weight for rows in chosen)]),
+    )
+
+
+def _judged(measured: Measured, is_fall: NDArray[np.bool_], among: NDArray[np.bool_] | None = None) -> Rows:
+    """Return the windows that are fall or daily life, with their copies."""
+    recordings = measured.recordings
+    use = is_fall | ~recordings.is_fall[recordings.owner]
+    if among is not None:
+        use &= among
+    features_ = np.concatenate([measured.original[use], *measured.copies[:, use]])
+    truth = np.tile(is_fall[use], 1 + len(measured.copies))
+    return Rows(features_, truth, np.ones(len(truth)))
+
+
+def train(measured: Measured, recipe: Recipe, others: Rows | None = None) -> Trained:
     """Train and calibrate a model.
 
     Args:
         measured: What `prepare` returned.
         recipe: How.
+        others: What `beside` collected.
 
     Raises:
         ValueError: There are fewer subjects than folds, or no falls.
     """
-    recordings = measured.recordings
+    recordings, others = measured.recordings, others or NOTHING
     _refuse_too_few(recordings, recipe)
     folds = subject_folds(recordings.subjects, recipe.folds, recipe.seed)[recordings.owner]
-    hardest = fall_windows(recordings, np.linalg.norm(recordings.windows[:, features.PEAK], axis=1))
-    is_fall = hardest | fall_windows(recordings, _out_of_fold(measured, hardest, folds, recipe))
-    raw = _out_of_fold(measured, is_fall, folds, recipe)
+    first = hardest(recordings)
+    is_fall = first | fall_windows(recordings, _out_of_fold(measured, first, folds, recipe, others))
+    raw = _out_of_fold(measured, is_fall, folds, recipe, others)
     judged = is_fall | ~recordings.is_fall[recordings.owner]
     likely, losses = _cross_calibrated(raw, is_fall, judged, folds)
     method = min(losses, key=lambda name: losses[name])
     calibration = fit_calibration(method, raw[judged], is_fall[judged])
-    booster = _fit(measured, is_fall, np.full(len(raw), fill_value=True), recipe)
+    booster = _fit((_judged(measured, is_fall), others), recipe)
     return Trained(booster, calibration, is_fall, raw, likely[method], losses)
 
 
@@ -190,29 +233,29 @@ def fall_windows(recordings: Recordings, rank: NDArray[np.floating]) -> NDArray[
     return chosen
 
 
-def _fit(
-    measured: Measured,
-    is_fall: NDArray[np.bool_],
-    among: NDArray[np.bool_],
-    recipe: Recipe,
-) -> lgb.Booster:
-    """Boost trees on the judged windows among those given, and on their copies."""
-    recordings = measured.recordings
-    use = among & (is_fall | ~recordings.is_fall[recordings.owner])
-    rows = np.concatenate([measured.original[use], *measured.copies[:, use]])
-    truth = np.tile(is_fall[use], 1 + len(measured.copies))
-    settings = BOOSTING | {"seed": recipe.seed}
-    return lgb.train(settings, lgb.Dataset(rows, truth.astype(np.float32)), recipe.trees)
+def hardest(recordings: Recordings) -> NDArray[np.bool_]:
+    """Mark the window of each fall recording with the hardest blow, shape (n,)."""
+    return fall_windows(recordings, np.linalg.norm(recordings.windows[:, features.PEAK], axis=1))
+
+
+def _fit(parts: Sequence[Rows], recipe: Recipe) -> lgb.Booster:
+    """Boost trees on rows."""
+    data = lgb.Dataset(
+        np.concatenate([rows.features for rows in parts]),
+        np.concatenate([rows.is_fall for rows in parts]).astype(np.float32),
+        weight=np.concatenate([rows.weight for rows in parts]),
+    )
+    return lgb.train(BOOSTING | {"seed": recipe.seed}, data, recipe.trees)
 
 
 def _out_of_fold(
-    measured: Measured, is_fall: NDArray[np.bool_], folds: NDArray[np.int64], recipe: Recipe
+    measured: Measured, is_fall: NDArray[np.bool_], folds: NDArray[np.int64], recipe: Recipe, others: Rows
 ) -> NDArray[np.float64]:
     """Score every window by a model that never saw its wearer."""
     scores = np.zeros(len(folds))
     for fold in range(recipe.folds):
         inside = folds == fold
-        booster = _fit(measured, is_fall, ~inside, recipe)
+        booster = _fit((_judged(measured, is_fall, ~inside), others), recipe)
         scores[inside] = booster.predict(measured.original[inside], num_threads=1)
     return scores
 
@@ -248,7 +291,7 @@ def _cross_calibrated(
     return likely, losses
 
 
-def cross_validated(measured: Measured, recipe: Recipe) -> NDArray[np.float64]:
+def cross_validated(measured: Measured, recipe: Recipe, others: Rows | None = None) -> NDArray[np.float64]:
     """Score every window by a model trained *and calibrated* without its wearer.
 
     Returns:
@@ -259,7 +302,7 @@ def cross_validated(measured: Measured, recipe: Recipe) -> NDArray[np.float64]:
     scores = np.zeros(len(recordings.owner))
     for fold in range(FOLDS):
         inside = (fold_of == fold)[recordings.owner]
-        scores[inside] = train(measured.of(fold_of != fold), recipe).score(measured.original[inside])
+        scores[inside] = train(measured.of(fold_of != fold), recipe, others).score(measured.original[inside])
     return scores
 
 
@@ -289,96 +332,8 @@ def metrics(trained: Trained, measured: Measured, thresholds: Thresholds) -> Met
     )
 
 
-def to_onnx(booster: lgb.Booster) -> bytes:
-    """Convert a booster; its input is `features`, its outputs `label` and `probabilities`."""
-    from onnxmltools import convert_lightgbm  # noqa: PLC0415 - slow to import, and only packaging needs it
-    from onnxmltools.convert.common.data_types import FloatTensorType  # noqa: PLC0415 - as above
-
-    shape = [("features", FloatTensorType([None, len(features.names())]))]
-    graph = convert_lightgbm(
-        single_precision(booster), name="falls", initial_types=shape, zipmap=False, target_opset=15
-    )
-    onnx: bytes = graph.SerializeToString(deterministic=True)
-    return onnx
-
-
-def single_precision(booster: lgb.Booster) -> lgb.Booster:
-    """Round each threshold down to single precision, which changes no decision on such features.
-
-    LightGBM compares in double precision, ONNX in single.  Rounded to the nearest, a
-    threshold could pass to the other side of a feature's value.
-    """
-    # Without the line that states each tree's length in bytes, the trees are read one after another.
-    text = booster.model_to_string().split("\n")
-    lines = [line for line in text if not line.startswith("tree_sizes=")]
-    rounded = [_rounded_down(line) if line.startswith("threshold=") else line for line in lines]
-    return lgb.Booster(model_str="\n".join(rounded))
-
-
-def _rounded_down(line: str) -> str:
-    """Round the numbers of a `threshold=` line."""
-    exact = np.array(line.removeprefix("threshold=").split(), np.float64)
-    near = exact.astype(np.float32)
-    down = np.where(near > exact, np.nextafter(near, np.float32(-np.inf)), near)
-    return "threshold=" + " ".join(repr(float(value)) for value in down)
-
-
-def package(
-    trained: Trained, measured: Measured, placement: str, data: Path, recipe: Recipe, out: Path
-) -> Manifest:
-    """Write `<placement>.onnx` and `<placement>.json`.
-
-    Raises:
-        ArithmeticError: The ONNX file scores otherwise than the trees it was made from.
-    """
-    onnx = to_onnx(trained.booster)
-    digest = hashlib.sha256(onnx).hexdigest()
-    manifest = Manifest(
-        placement=placement,
-        version=digest[:12],
-        sample_rate_hz=features.RATE_HZ,
-        feature_schema=features.names(),
-        feature_schema_sha256=features.schema_hash(),
-        onnx_sha256=digest,
-        trained_on=(_training_set(measured.recordings, data),),
-        seed=recipe.seed,
-        thresholds=Thresholds(),
-        calibration=trained.calibration,
-        metrics=metrics(trained, measured, Thresholds()),
-        versions={
-            name: importlib.metadata.version(name) for name in ("lightgbm", "onnxmltools", "onnx", "numpy")
-        },
-    )
-    _check_same(trained.booster, FallModel(manifest, onnx), measured.original)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{placement}.onnx").write_bytes(onnx)
-    text = json.dumps(msgspec.to_builtins(manifest), indent=1, ensure_ascii=False)
-    (out / f"{placement}.json").write_text(text + "\n", encoding="utf-8")
-    return manifest
-
-
-def _training_set(recordings: Recordings, data: Path) -> TrainingSet:
-    """Describe the data."""
-    return TrainingSet(
-        name=recordings.name,
-        recordings=len(recordings.is_fall),
-        falls=int(recordings.is_fall.sum()),
-        subjects=len(np.unique(recordings.subjects)),
-        windows=len(recordings.windows),
-        hours=round(float(recordings.hours.sum()), 2),
-        sha256=hashlib.sha256((data / f"{recordings.name}_50hz.npz").read_bytes()).hexdigest(),
-    )
-
-
-def _check_same(booster: lgb.Booster, model: FallModel, rows: NDArray[np.float32]) -> None:
-    """Raise unless the packaged model scores as the trees do."""
-    apart = float(np.abs(model.raw(rows) - np.asarray(booster.predict(rows, num_threads=1))).max())
-    if apart > SAME:
-        raise ArithmeticError(f"the ONNX scores differ from LightGBM's by {apart:.2g}, more than {SAME}")
-
-
 def main(argv: Sequence[str]) -> Manifest:
-    """Run the command: `--data DIR --placement P --out DIR [--seed N] [--quick]`.
+    """Run the command: `--data DIR [--beside DIR ...] --placement P --out DIR [--seed N] [--quick]`.
 
     Returns:
         The manifest of the packaged model.
@@ -387,10 +342,29 @@ def main(argv: Sequence[str]) -> Manifest:
     parser.add_argument("--data", type=Path, required=True, help="folder of recordings")
     parser.add_argument("--placement", choices=PLACEMENTS, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for the packaged model")
+    parser.add_argument("--beside", type=Path, action="append", default=[], help="another placement's folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="fewer trees and no copies")
     wanted = parser.parse_args(argv)
-    base = QUICK if wanted.quick else Recipe()
-    recipe = Recipe(base.trees, base.copies, base.folds, wanted.seed)
+    recipe = replace(QUICK if wanted.quick else Recipe(), seed=wanted.seed)
     measured = prepare(read(wanted.data), recipe)
-    return package(train(measured, recipe), measured, wanted.placement, wanted.data, recipe, wanted.out)
+    others = [prepare(read(folder), replace(recipe, copies=OTHERS_COPIES)) for folder in wanted.beside]
+    trained = train(measured, recipe, beside(others, recipe))
+    manifest = Manifest(
+        placement=wanted.placement,
+        version="",
+        sample_rate_hz=features.RATE_HZ,
+        feature_schema=features.names(),
+        feature_schema_sha256=features.schema_hash(),
+        onnx_sha256="",
+        trained_on=(
+            training_set(measured.recordings, 1.0),
+            *(training_set(each.recordings, recipe.beside) for each in others),
+        ),
+        seed=recipe.seed,
+        thresholds=Thresholds(),
+        calibration=trained.calibration,
+        metrics=metrics(trained, measured, Thresholds()),
+        versions=versions(),
+    )
+    return package(trained.booster, manifest, measured.original, wanted.out)

@@ -8,6 +8,10 @@
 Place in the flow: reads what `processors.falls.recordings` describes, trains with
 `processors.falls.train` or loads `processors.falls.model`; `make accuracy` calls it.
 
+What the packaged model learned from beside its own placement's recordings, training here
+learns from too, where it lies next to DIR; `--beside` with no folder leaves it out.  None
+of it is ever tested on.
+
 Protocol: a recording is reported when any of its windows scores at or above the review
 threshold, 0.5 of a calibrated probability, which is chosen on no data at all.  A fall
 without any trigger is a miss.  Cross-validation: five folds by subject, seed 0, pooled;
@@ -23,6 +27,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -125,16 +130,27 @@ def packaged(recordings: Recordings, placement: str) -> NDArray[np.float64]:
     return scores
 
 
-def trained_here(recordings: Recordings, held_out: str | None, *, quick: bool) -> NDArray[np.float64]:
+def trained_here(
+    recordings: Recordings, beside: Sequence[Path], held_out: str | None, *, quick: bool
+) -> NDArray[np.float64]:
     """Score by subject, in five folds or with the people left out whose name begins so."""
     from processors.falls import train
 
     recipe = train.QUICK if quick else train.Recipe()
+    once = replace(recipe, copies=train.OTHERS_COPIES)
+    others = train.beside([train.prepare(read(folder), once) for folder in beside], recipe)
     measured = train.prepare(recordings, recipe)
     if held_out is None:
-        return train.cross_validated(measured, recipe)
+        return train.cross_validated(measured, recipe, others)
     known = ~np.char.startswith(recordings.subjects, held_out)
-    return train.train(measured.of(known), recipe).score(measured.original)
+    return train.train(measured.of(known), recipe, others).score(measured.original)
+
+
+def learned_beside(folder: Path, placement: str) -> list[Path]:
+    """Return the folders next to `folder` that the packaged model learned from beside its own."""
+    sets = FallModel.load(placement).manifest.trained_on
+    names = [each.name for each in sets if each.weight < 1]
+    return [folder.parent / name for name in names if (folder.parent / name / f"{name}_50hz.npz").exists()]
 
 
 def main(argv: Sequence[str]) -> dict[str, object]:
@@ -144,11 +160,24 @@ def main(argv: Sequence[str]) -> dict[str, object]:
     parser.add_argument("--placement", choices=PLACEMENTS, required=True)
     parser.add_argument("--cross-validate", action="store_true", help="train by subject on this folder")
     parser.add_argument("--held-out", metavar="PREFIX", help="train on all but these subjects, test on them")
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        nargs="*",
+        metavar="DIR",
+        help="folders of other placements to learn from as well (default: those of the packaged model, next to DIR)",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer trees, no copies, three inner folds")
     wanted = parser.parse_args(argv)
     recordings = read(wanted.folder)
     if wanted.cross_validate or wanted.held_out:
-        scores = trained_here(recordings, wanted.held_out, quick=wanted.quick)
+        beside = (
+            learned_beside(wanted.folder.resolve(), wanted.placement)
+            if wanted.beside is None
+            else wanted.beside
+        )
+        print("learned from beside:", ", ".join(path.name for path in beside) or "nothing")
+        scores = trained_here(recordings, beside, wanted.held_out, quick=wanted.quick)
     else:
         scores = packaged(recordings, wanted.placement)
     if wanted.held_out:
