@@ -5,7 +5,7 @@ was who before, and `edge.vision` watches each track for a trunk that drops.  No
 recognised: a track is a number that is forgotten when the person leaves the picture.
 
 People are matched by where all their joints are, measured in body sizes, and the pairing
-with the smallest total distance wins: a seated bystander stays with their own track even
+that fits best as a whole wins: a seated bystander stays with their own track even
 while somebody falls past them.  Coordinates are in frame heights on both axes, y downwards.
 """
 
@@ -157,8 +157,27 @@ def _paired(tracks: Sequence[Track], found: Sequence[Points], waited_s: float) -
     for row, track in enumerate(tracks):
         reach = min(GATE + GATE_PER_S * (track.missed_s + waited_s), REACH)
         for column, points in enumerate(found):
-            gains[row, column] = max(reach - distance(track.last.points, points), 0.0)
+            gains[row, column] = max(reach - _away(track, points), 0.0)
     return {tracks[row].number: column for row, column in _best(gains)}
+
+
+def _away(track: Track, points: Points) -> float:
+    """Return how far a find lies from a track, in body sizes.
+
+    Somebody lost from sight may have turned head over heels since, as in a fall, so that
+    joint by joint nothing fits: there the middles of the bodies are compared.
+    """
+    apart = distance(track.last.points, points)
+    if not track.missed_s or apart == float("inf"):
+        return apart
+    body = max(size(track.last.points), size(points))
+    return min(apart, float(np.hypot(*(_centre(track.last.points) - _centre(points)))) / body)
+
+
+def _centre(points: Points) -> NDArray[np.float32]:
+    """Return the middle of the sure joints."""
+    middle: NDArray[np.float32] = points[points[:, 2] >= SURE, :2].mean(axis=0)
+    return middle
 
 
 def _best(gains: NDArray[np.float64]) -> tuple[tuple[int, int], ...]:

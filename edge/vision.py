@@ -11,7 +11,8 @@ The state machine of a track:
 1. *Watched*: while the shoulders are less than `DROP` body lengths below where they were at
    any time in the last second in which the person was in sight.
 2. *Dropping*, from then on for `AFTER_S`, whether or not the person is still found.
-3. *Reported*: the last `SEQUENCE_S` seconds are cut out, once; then watched again.
+3. *Reported*: the last `SEQUENCE_S` seconds are cut out, once, unless the trunk is plainly up
+   again; then watched again.
 
 Lengths are in body lengths of the person at hand, so that near and far count alike.
 """
@@ -49,6 +50,8 @@ STILL_FOR_S: Final = 20.0
 """Seconds after a suspicion over which stillness is measured, as for a wearable."""
 STIRRED: Final = 0.04
 """Mean move of the joints within a second, in body sizes, from which somebody is not still."""
+WORTH: Final = 0.01
+"""Score of the rule below which nothing is reported: the person stands or sits upright again."""
 MODEL: Final = "edge.trunk_drop"
 MODEL_VERSION: Final = "1"
 
@@ -111,8 +114,9 @@ def step(watch: Watch, tracks: Tracks, time_s: float, rate_hz: float) -> tuple[W
     followed = [_followed(drop, tracks.people) for drop in (*watch.open, *fresh)]
     due = tuple(drop for drop in followed if time_s - drop.time_s >= AFTER_S)
     waiting = tuple(drop for drop in followed if time_s - drop.time_s < AFTER_S)
-    suspicions = tuple(_suspicion(drop, time_s, rate_hz) for drop in due)
-    return Watch(waiting, (*recent, *due)), suspicions
+    suspicions = (_suspicion(drop, time_s, rate_hz) for drop in due)
+    worth = tuple(suspicion for suspicion in suspicions if suspicion.score >= WORTH)
+    return Watch(waiting, (*recent, *due)), worth
 
 
 @dataclass(frozen=True, slots=True, eq=False)

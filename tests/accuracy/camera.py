@@ -13,8 +13,7 @@ joins the cameras, exactly as on the platform; `make accuracy` calls it.
 Protocol: a video is reported when any of its suspicions scores at or above the review
 threshold, 0.5; a fall without a suspicion is a miss.  A pair is reported when fusion says
 so of its cameras' highest scores.  Where two people fall, or in which second, is not judged.
-The confidence interval of F1 is a bootstrap over videos (1,000 draws, seed 0); with one
-subject it says nothing about other people.
+`ci95` is of the sensitivity (Wilson); with one subject it says nothing about other people.
 
 The pose model (`--pose-model`, else $VIGIL_POSE_MODEL, else var/models) must have been fetched.
 Poses are kept by the hash of their frame in the system's temporary folder.
@@ -27,6 +26,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import re
 import sys
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from edge.tracks import Points
 
 FALLS: Final = frozenset({1, 2, 3, 4, 5})
-DRAWS: Final = 1000
 EPOCH: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -165,7 +164,7 @@ def figures(results: Sequence[Result]) -> dict[str, object]:
         "false_alarms_per_h": round(false_alarms / hours, 3) if hours else None,
         "hours": round(hours, 3),
         "n": len(results),
-        "ci95": interval(falls, reported),
+        "ci95": interval(int((reported & falls).sum()), int(falls.sum())),
     }
 
 
@@ -184,12 +183,14 @@ def _percent(part: int, whole: int) -> float | None:
     return round(100 * part / whole, 2) if whole else None
 
 
-def interval(falls: np.ndarray, reported: np.ndarray) -> list[float | None]:
-    """Return the 95% interval of F1 in %, from draws of whole videos."""
-    rng = np.random.default_rng(0)
-    rows = (rng.integers(0, len(falls), len(falls)) for _ in range(DRAWS))
-    drawn = [f1 for row in rows if (f1 := _counted(falls[row], reported[row])["f1"]) is not None]
-    return [round(float(bound), 2) for bound in np.percentile(drawn, (2.5, 97.5))] if drawn else [None, None]
+def interval(found: int, every: int) -> list[float | None]:
+    """Return the 95% interval of a share in %, after Wilson (1927): honest also at 0 and 100%."""
+    if not every:
+        return [None, None]
+    share, z = found / every, 1.96
+    middle = (share + z * z / (2 * every)) / (1 + z * z / every)
+    half = z / (1 + z * z / every) * math.sqrt(share * (1 - share) / every + (z / (2 * every)) ** 2)
+    return [round(100 * max(middle - half, 0.0), 2), round(100 * min(middle + half, 1.0), 2)]
 
 
 def table(results: Sequence[Result], title: str) -> None:
