@@ -160,8 +160,10 @@ class Publisher:
                 await self.step()
             except Unavailable as error:
                 _log.error("the spool does not answer", why=str(error))
+            # Not wait_for: before Python 3.12 it swallows a cancellation that meets the wake-up.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), ROUND_S)
+                async with asyncio.timeout(ROUND_S):
+                    await self._wake.wait()
 
     async def step(self) -> bool:
         """Do one round; return whether anything was sent."""

@@ -80,7 +80,8 @@ class ShellSounder:
             _log.error("the local alarm's command cannot be run", command=self._command, why=str(error))
             return
         try:
-            status = await asyncio.wait_for(process.wait(), PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                status = await process.wait()
         except TimeoutError:
             process.kill()
             status = await process.wait()
