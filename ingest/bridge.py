@@ -20,6 +20,7 @@ from aiokafka.partitioner import murmur2
 from prometheus_client import Counter, Histogram
 
 from ingest.translate import translate
+from vigil.errors import Stalled
 from vigil.failpoints import passing
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 BATCH: Final = 2000
 """Messages produced at once."""
+STALL_S: Final = 45.0
+"""A batch that Kafka does not confirm fails after the client's 10 s, and is tried again; longer
+than this, the client itself has stopped working."""
 RETRY_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Waits between attempts to produce; the last one repeats."""
 
@@ -101,13 +105,25 @@ async def produce(producer: AIOKafkaProducer, records: Sequence[Record], now: da
         producer: Waits for every in-sync replica.
         records: In the order in which each partition is to have them.
         now: Their time stamp: when they were received.
+
+    Raises:
+        Stalled: The client no longer answers, neither with success nor with failure.
     """
     groups = await _by_partition(producer, records)
     attempt = 0
-    while groups := await _unconfirmed(producer, groups, now):
+    while groups := await _attempt(producer, groups, now):
         refused.inc()
         await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
         attempt += 1
+
+
+async def _attempt(producer: AIOKafkaProducer, groups: Groups, now: datetime) -> Groups:
+    """Produce once; an attempt that never ends is the client's fault, and a new process the cure."""
+    try:
+        async with asyncio.timeout(STALL_S):
+            return await _unconfirmed(producer, groups, now)
+    except TimeoutError:
+        raise Stalled("producing to Kafka", STALL_S) from None
 
 
 async def _by_partition(producer: AIOKafkaProducer, records: Sequence[Record]) -> Groups:

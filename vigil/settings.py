@@ -54,10 +54,16 @@ class MqttSettings(_Settings):
 
 
 class KafkaSettings(_Settings):
-    """Where Kafka is; the embedded one is told apart by its start (`incarnation`)."""
+    """Where Kafka is.
+
+    Attributes:
+        kafka_idempotent: Off: an idempotent producer of aiokafka never recovers when a broker has
+            lost its sequence, and events are recognised by their ids anyway (decision 0002).
+        kafka_incarnation: What tells this log from another; empty asks the broker.
+    """
 
     kafka_bootstrap: str = "127.0.0.1:9092"
-    kafka_idempotent: bool = True
+    kafka_idempotent: bool = False
     kafka_incarnation: str = ""
 
 

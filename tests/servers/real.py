@@ -47,7 +47,7 @@ class RealStack:
             mqtt_protocol=5,
             mqtt_shared=True,
             kafka_bootstrap=kafka.bootstrap(self.kafka),
-            kafka_idempotent=True,
+            kafka_idempotent=False,
             kafka_incarnation="",
             database_dsn=self.postgres.dsn,
         )
