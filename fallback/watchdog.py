@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 STOOD_STILL: Final = timedelta(seconds=4)
 """Between two steps: the watchdog itself was stopped, or its clock jumped; what was under way
 meanwhile says nothing of the platform."""
+BEFORE: Final = timedelta(minutes=1)
+"""Longer than the way can have been broken before the first look or canary that missed."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _BREAKS: Final = frozenset({"canary", "canary_flapping", "service"})
 """Causes whose beginning is the beginning of being unprotected."""
@@ -388,12 +390,15 @@ class Watchdog:
         return Gates(good_since, unanswered, len(self.undecided(id_)), self._good_for)
 
     def owed_since(self, id_: str) -> datetime | None:
-        """Return since when residents of an estate in fallback or recovery have been unprotected."""
+        """Return since when papers and alerts of an estate in fallback or recovery are laid side by side.
+
+        A little before the first unprotected interval: the way was broken before it was seen to be.
+        """
         declared_at = self._verdict(id_).declared_at
         if declared_at is None:
             return None
         owed = records.fallback_intervals(self._store, id_, declared_at)
-        return min((each.since for each in owed), default=declared_at)
+        return min((each.since for each in owed), default=declared_at) - BEFORE
 
     def pairs(self, id_: str) -> list[Pair]:
         """Return this fallback's papers and alerts, side by side."""
@@ -434,11 +439,13 @@ class Watchdog:
     def verdict(self, id_: str) -> Verdict:
         """Return the verdict on an estate.
 
+        Takes no lock: it is read inside the page's transactions, and the loop holds this lock
+        while it waits for the store's.
+
         Raises:
             NotFound: No such estate.
         """
-        with self._lock:
-            return self._verdict(id_)
+        return self._verdict(id_)
 
     def _verdict(self, id_: str) -> Verdict:
         if id_ not in self._verdicts:

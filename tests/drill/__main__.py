@@ -120,7 +120,10 @@ class Drill:
         until(lambda: self.modes() == {"normal"}, BACK_S, "every estate is normal")
         until(self._packs_written, READY_S, "packs of every estate in two places")
         until(self._canaries_good, BACK_S, "good canaries in every estate")
+        # The gauge is set every 5 s: seen well twice, so that no miss of before is under way.
         until(self._probes_answer, BACK_S, "every process answers")
+        time.sleep(6)
+        until(self._probes_answer, BACK_S, "every process answers still")
 
     def _packs_written(self) -> bool:
         rows = self.rows("SELECT estate, count(*) AS files FROM pack GROUP BY estate")
@@ -377,6 +380,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.drill")
     parser.add_argument("--short", action="store_true", help="three faults, no rolling restarts")
     parser.add_argument("--only", help="one fault, by name")
+    parser.add_argument("--keep", type=Path, help="folder for logs and data, which then stay")
     parser.add_argument("--seed", type=int, default=20260302)
     parser.add_argument("--residents", type=int, default=600)
     parser.add_argument("--staff", type=int, default=20)
@@ -390,8 +394,8 @@ def main() -> int:
     say(f"with {SHORT_STAFF} staff: {capacity.plan(risks, SHORT_STAFF).en}")
     say(f"with {asked.staff} staff: {capacity.plan(risks, asked.staff).en}")
     with (
-        tempfile.TemporaryDirectory(prefix="vigil-drill-") as folder,
-        platform(Path(folder), tables, asked.staff) as up,
+        tempfile.TemporaryDirectory(prefix="vigil-drill-") as scratch,
+        platform(asked.keep or Path(scratch), tables, asked.staff) as up,
     ):
         drill = Drill(up, asked.residents, asked.staff, rng)
         until(drill.modes, READY_S, "the watchdog's page")

@@ -120,6 +120,7 @@ class Running:
 @contextmanager
 def platform(folder: Path, tables: dict[str, list[dict[str, Any]]], staff: int) -> Iterator[Running]:
     """Start servers and processes, and end all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
     stack, sink = EmbeddedStack(folder / "servers"), Sink()
     key = Ed25519PrivateKey.generate()
     secret = folder / "roster.key"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
@@ -206,3 +207,9 @@ def test_canaries_are_forgotten_after_two_days_and_the_log_is_not(platform: Plat
 
 def test_standing_still_is_longer_than_a_slow_step() -> None:
     assert STOOD_STILL < LATE
+
+
+def test_reading_a_verdict_never_waits_for_the_loop(store: Store) -> None:
+    watchdog = built(store)
+    with ThreadPoolExecutor(1) as page, watchdog._lock:
+        assert page.submit(watchdog.verdict, "e1").result(timeout=5).mode is Mode.NORMAL
