@@ -354,7 +354,7 @@ class Postgres(ServerProcess):
 
     def _run(self, *argv: str, text: str = "") -> None:
         rotate(self.log)
-        with self.log.open("a+b") as log:
+        with self.log.open("a+b") as log, uninterrupted():  # a second at most, and then it has ended
             start = log.tell()
             done = subprocess.run(
                 self._as_account(*argv),
@@ -363,6 +363,7 @@ class Postgres(ServerProcess):
                 stderr=log,
                 cwd=self.folder,
                 check=False,
+                start_new_session=True,
             )
             log.seek(start)
             said = log.read().decode(errors="replace")
