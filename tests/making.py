@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from aiokafka import ConsumerRecord
 
 from vigil import events
@@ -33,7 +34,7 @@ def event(data: Data | None = None, seq: int = 1, **changes: Any) -> Envelope:
     address, device = changes.pop("address", ADDRESS), changes.pop("device", PENDANT)
     age = changes.pop("age", None)
     made = events.envelope_of(address, device, data or Sos(by="button"), **(fields | changes))
-    return made if age is None else events.msgspec.structs.replace(made, age=age)
+    return made if age is None else msgspec.structs.replace(made, age=age)
 
 
 def fall(placement: Any = "waist", episode: str = "e", accel_mg: list[int] | None = None) -> FallSuspected:
@@ -50,7 +51,7 @@ def mqtt_topic(envelope: Envelope) -> str:
 
 def encoded(envelope: Envelope, **changes: Any) -> bytes:
     """Return an event's JSON, with some fields replaced by whatever is wanted."""
-    fields = events.msgspec.json.decode(events.encode(envelope)) | changes
+    fields = msgspec.json.decode(events.encode(envelope)) | changes
     return events.encode({name: value for name, value in fields.items() if value is not ...})
 
 

@@ -58,7 +58,8 @@ def dead(seq: int | None, **changes: Any) -> Dead:
 
 
 async def all_of(connection: Any, query: str, *values: Any) -> list[tuple[Any, ...]]:
-    return await (await connection.execute(query, values)).fetchall()
+    rows: list[tuple[Any, ...]] = await (await connection.execute(query, values)).fetchall()
+    return rows
 
 
 async def rolled_back(dsn: str, work: Any) -> None:

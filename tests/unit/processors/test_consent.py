@@ -34,7 +34,7 @@ POSE = PoseSuspected(
     model="m",
     model_version="1",
 )
-WATCHED = {
+WATCHED: dict[str, list[Any]] = {
     FALLS: [fall(), Stillness(episode="e", still_s=1, watched_s=2)],
     CAMERA: [POSE],
     ROUTINE: [

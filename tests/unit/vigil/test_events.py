@@ -163,7 +163,7 @@ def test_of_a_name_given_twice_the_last_counts_as_it_does_in_the_database() -> N
     assert events.decode_data(twice) == Sos(by="button")
 
 
-BAD_DATA = {
+BAD_DATA: dict[str, list[Any]] = {
     "vigil.alarm.sos.v1": [{}, {"by": "shout"}, {"by": None}, [], "button", {"by": "cord", "zone": "a b"}],
     "vigil.alarm.fall_suspected.v1": [
         {"accel_mg": [0] * 599, "peak_g": 2, "placement": "waist", "episode": "e"},

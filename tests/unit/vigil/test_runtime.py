@@ -3,12 +3,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import TYPE_CHECKING
 
 import pytest
 
 from vigil import runtime
 from vigil.errors import Stalled, Unavailable
 from vigil.runtime import retrying, run_until_stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.asyncio
 
@@ -79,8 +83,10 @@ async def test_what_is_away_is_tried_until_it_is_back(monkeypatch: pytest.Monkey
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(runtime.asyncio, "sleep", sleep)
-    answers = iter([Unavailable("Kafka", "refused"), Unavailable("Kafka", "refused"), "id"])
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    answers: Iterator[Exception | str] = iter(
+        [Unavailable("Kafka", "refused"), Unavailable("Kafka", "refused"), "id"]
+    )
 
     async def attempt() -> str:
         answer = next(answers)

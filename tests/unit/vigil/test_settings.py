@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from vigil import settings
@@ -85,7 +87,7 @@ def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch, cls: type) -> Non
     }
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
-    loaded = load(cls)
+    loaded: Any = load(cls)
     assert "hush" not in f"{loaded!r} {loaded} {loaded.model_dump_json()}"
 
 
@@ -112,7 +114,7 @@ def test_a_data_source_that_cannot_be_one_is_refused_without_being_printed(
 
 def test_settings_do_not_change_while_a_process_runs() -> None:
     with pytest.raises(Exception, match="frozen"):
-        load(StoreSettings).ops_port = 1  # type: ignore[misc]  # that is the point
+        load(StoreSettings).ops_port = 1
 
 
 def test_what_processes_share_has_the_same_prefix_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
