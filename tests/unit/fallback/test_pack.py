@@ -73,7 +73,7 @@ def test_the_paper_is_an_encrypted_pdf(facts: papers.Facts) -> None:
 
 def test_there_is_a_form_for_every_fourth_resident_and_some_to_spare(facts: papers.Facts) -> None:
     assert papers.forms(facts) == 4
-    assert papers.forms(replace(facts, tasks=facts.tasks * 50)) == 25
+    assert papers.forms(replace(facts, tasks=[*facts.tasks] * 50)) == 25
 
 
 @pytest.mark.parametrize(

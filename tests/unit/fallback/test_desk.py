@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import re
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING
+
+import httpx
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fallback import configuration, records
+from fallback.desk import Desk
+from fallback.exercise import Exercise
+from fallback.page import Page
+from fallback.reconcile import LateAlert
+from fallback.rounds import Result
+from fallback.snapshot import Keeper
+from fallback.watchdog import Watchdog
+from fallback.web import Signer
+from tests.unit.fallback.conftest import T0, FakeClock
+from vigil.roster import Contact, Resident, Roster, sign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fallback.store import Store
+
+KEY = Ed25519PrivateKey.generate()
+LIBRARY = configuration.library()
+
+
+def resident(id_: str, name: str, risk: int, phone: str) -> Resident:
+    keys = [Contact("物业", "000-9", "钥匙")]
+    return Resident(id=id_, estate="e1", name=name, risk=risk, phone=phone, key_holders=keys)
+
+
+class Desktop:
+    """A signed-in browser before the whole page, and what stands behind it."""
+
+    def __init__(self, store: Store, clock: FakeClock) -> None:
+        keeper = Keeper(store, KEY.public_key())
+        people = [resident("r1", "王秀英", 3, "000-1"), resident("r2", "李建国", 1, "000-2")]
+        made = Roster(community="c1", made_at=T0, estates={"e1": "北里"}, residents=people, staff=[])
+        keeper.accept(msgspec.json.encode(sign(made, KEY)), T0)
+        self.store, self.clock = store, clock
+        self.watchdog = Watchdog(store, {"e1": []}, [], lambda: "0" * 8, UTC, T0, lambda: keeper.roster)
+        page = Page(self.watchdog, store, clock, UTC, None, Signer(b"key"))
+        desk = Desk(self.watchdog, store, keeper, LIBRARY, clock, UTC, page.show)
+        exercise = Exercise(self.watchdog, store, LIBRARY, clock, UTC, page.show)
+        app = page.app(desk.routes() | exercise.routes())
+        self.browser = httpx.Client(transport=httpx.WSGITransport(app), base_url="http://page")
+        self.browser.post("/login", data={"person": "李娜"})
+        found = re.search(r'name="token" value="([0-9a-f]+)"', self.get("/"))
+        assert found
+        self._token = found[1]
+
+    def get(self, path: str) -> str:
+        answer = self.browser.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def post(self, path: str, **form: str) -> httpx.Response:
+        return self.browser.post(path, data={"token": self._token, "estate": "e1", **form})
+
+    def fall_back(self) -> None:
+        self.watchdog.declare("e1", "person:li", "机房进水", self.clock.at)
+        self.clock.forward(60)
+        self.watchdog.step(self.clock.at)
+
+    def seen(self) -> list[tuple[str, Result, str]]:
+        checks = records.checks(self.store, "e1", T0 - timedelta(days=1))
+        return [(each.resident, each.result, each.source) for each in checks]
+
+
+@pytest.fixture
+def desk(store: Store, clock: FakeClock) -> Iterator[Desktop]:
+    made = Desktop(store, clock)
+    yield made
+    made.browser.close()
+
+
+PAPER = {
+    "form": "1024-007",
+    "resident": "r1",
+    "time": "06:00",
+    "result": "well",
+    "fell": "no",
+    "method": "door",
+}
+
+
+def test_everybody_unprotected_is_on_the_page_with_phone_and_key_holder(desk: Desktop) -> None:
+    desk.fall_back()
+    text = desk.get("/rounds/e1")
+    assert text.index("王秀英") < text.index("李建国")
+    assert "tel:000-1" in text
+    assert "物业" in text
+
+
+def test_the_page_says_when_there_are_too_few_people(desk: Desktop) -> None:
+    desk.fall_back()
+    assert "Ask the street for mutual aid" in desk.get("/rounds/e1")
+    desk.post("/join")
+    desk.post("/join", name="王强")
+    assert "Enough people: 2" in desk.get("/rounds/e1")
+
+
+def test_dealing_gives_a_helper_their_own_list(desk: Desktop) -> None:
+    desk.fall_back()
+    assert desk.post("/deal").status_code == 422
+    desk.post("/join")
+    desk.post("/deal")
+    assert "My round (2)" in desk.get("/rounds/e1")
+
+
+def test_a_tick_takes_a_resident_off_the_list_and_an_attempt_does_not(desk: Desktop) -> None:
+    desk.fall_back()
+    desk.post("/check", resident="r1", method="phone", result="no_answer")
+    assert "待见 To be seen (2)" in desk.get("/rounds/e1")
+    desk.post("/check", resident="r1", method="door", result="well", fell="no")
+    assert "待见 To be seen (1)" in desk.get("/rounds/e1")
+    assert desk.watchdog.gates("e1").unanswered == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ({"resident": "r9", "method": "door", "result": "well"}, 404),
+        ({"resident": "r1", "method": "pigeon", "result": "well"}, 422),
+        ({"resident": "r1", "method": "door", "result": "fine"}, 422),
+        ({"method": "door", "result": "well"}, 422),
+    ],
+)
+def test_a_check_that_says_nothing_is_refused(desk: Desktop, form: dict[str, str], status: int) -> None:
+    desk.fall_back()
+    assert desk.post("/check", **form).status_code == status
+    assert desk.seen() == []
+
+
+def test_a_steps_tick_shows_who_did_it(desk: Desktop) -> None:
+    desk.fall_back()
+    desk.post("/tick", procedure="platform", step="platform-1")
+    assert "✓ 李娜 06:01" in desk.get("/rounds/e1")
+    assert desk.post("/tick", procedure="platform", step="platform-99").status_code == 404
+
+
+def test_a_paper_counts_when_it_was_keyed_twice_alike(desk: Desktop) -> None:
+    desk.fall_back()
+    desk.post("/paper", **PAPER)
+    assert desk.seen() == []
+    assert "keyed once" in desk.get("/reconcile/e1")
+    desk.post("/paper", **PAPER)
+    assert desk.seen() == [("r1", Result.WELL, "paper")]
+
+
+def test_a_paper_that_was_keyed_differently_is_refused_and_says_where(desk: Desktop) -> None:
+    desk.fall_back()
+    desk.post("/paper", **PAPER)
+    answer = desk.post("/paper", **PAPER | {"result": "helped"})
+    assert answer.status_code == 422
+    assert "result" in answer.text
+    assert desk.seen() == []
+
+
+def test_a_written_time_is_the_latest_that_has_passed(desk: Desktop) -> None:
+    desk.fall_back()
+    desk.post("/paper", **PAPER | {"time": "23:50"})
+    desk.post("/paper", **PAPER | {"time": "23:50"})
+    (check,) = records.checks(desk.store, "e1", T0 - timedelta(days=1))
+    assert check.at == T0 - timedelta(hours=6, minutes=10)
+
+
+def test_a_conflict_waits_for_a_person_and_both_sides_are_kept(desk: Desktop) -> None:
+    desk.fall_back()
+    desk.post("/check", resident="r1", method="door", result="away")
+    with desk.store.transaction() as connection:
+        records.keep_late(connection, "e1", LateAlert("a1", "r1", "sos", T0 + timedelta(seconds=10)))
+    assert desk.watchdog.gates("e1").conflicts == 1
+    assert "矛盾 conflict" in desk.get("/reconcile/e1")
+    assert desk.post("/decide", key="alert:a1", verdict="event", reason="").status_code == 422
+    desk.post("/decide", key="alert:a1", verdict="event", reason="she was in the garden")
+    assert desk.watchdog.gates("e1").conflicts == 0
+    assert "she was in the garden" in desk.get("/reconcile/e1")
+    assert "矛盾 conflict" in desk.get("/reconcile/e1")
+
+
+def test_the_pack_can_be_printed_from_the_last_roster(desk: Desktop) -> None:
+    answer = desk.browser.get("/pack/e1")
+    assert (answer.headers["content-type"], answer.content[:5]) == ("application/pdf", b"%PDF-")
+
+
+def test_a_fallback_is_closed_only_when_everybody_was_seen(desk: Desktop) -> None:
+    desk.fall_back()
+    desk.post("/recover")
+    answer = desk.post("/close")
+    assert "2 unprotected residents have no welfare result" in answer.text
+
+
+def test_a_new_fallback_begins_with_an_empty_list_of_helpers(desk: Desktop) -> None:
+    desk.post("/join")
+    desk.fall_back()
+    assert records.helpers(desk.store, "e1") == []
+
+
+def test_a_drill_is_planned_begun_ended_and_followed_up(desk: Desktop) -> None:
+    desk.post("/drills/plan", kind="tabletop", scenario="停电", planned="2026-03-02T06:30")
+    desk.post("/drills/begin", drill="1")
+    desk.watchdog.step(desk.clock.forward(60))
+    assert desk.watchdog.verdict("e1").drill
+    desk.post("/check", resident="r1", method="door", result="well", fell="no")
+    desk.post("/drills/end", drill="1")
+    text = desk.get("/drills")
+    assert "✗ 步骤执行 steps followed: 0.0% (≥ 95%)" in text
+    assert "Open actions" in text
+    assert desk.browser.get("/drill-report/1").content.startswith(b"%PDF-")
+    desk.post("/drills/close-action", action="1")
+    assert desk.post("/drills/close-action", action="1").status_code == 404
+
+
+def test_what_people_do_in_a_drill_carries_its_mark(desk: Desktop) -> None:
+    desk.watchdog.declare("e1", "person:li", "exercise", desk.clock.at, drill=True)
+    desk.watchdog.step(desk.clock.forward(2))
+    desk.post("/check", resident="r1", method="door", result="well")
+    assert [row["drill"] for row in desk.store.read("SELECT drill FROM checked")] == [1]
+    assert {row["drill"] for row in desk.store.read("SELECT drill FROM log")} == {1}
+    assert "演练 DRILL" in desk.get("/rounds/e1")
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "status"),
+    [
+        ("/drills/plan", {"kind": "surprise", "scenario": "x", "planned": "2026-03-02T06:30"}, 422),
+        ("/drills/plan", {"kind": "tabletop", "scenario": "x", "planned": "soon"}, 422),
+        ("/drills/begin", {"drill": "9"}, 404),
+    ],
+)
+def test_a_drill_that_cannot_be_is_refused(
+    desk: Desktop, path: str, form: dict[str, str], status: int
+) -> None:
+    assert desk.post(path, **form).status_code == status
