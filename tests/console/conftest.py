@@ -83,8 +83,9 @@ class Console:
         return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Chromium, for one module: while it is there, no other event loop can run in this thread."""
     if not Path(CHROMIUM).exists():
         lacking(f"{CHROMIUM} is not installed (apt-get install chromium)")
     from playwright.sync_api import sync_playwright

@@ -14,7 +14,7 @@ from vigil.alerts import Priority
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     from tests.console.conftest import Console
 
@@ -89,8 +89,12 @@ def test_two_officers_race_and_the_second_is_told_who_has_it(console: Console) -
     li, zhao = console.sign_in("li"), console.sign_in("zhao")
     alert = console.raise_alert()
     expect(card(zhao, alert)).to_be_visible()
-    # The second one's page has not yet heard of the first one's step.
-    zhao.route("**/acknowledge", lambda route: (take(li, alert), route.continue_()))
+
+    def after_li(route: Route) -> None:  # the second page has not yet heard of the first one's step
+        take(li, alert)
+        route.continue_()
+
+    zhao.route("**/acknowledge", after_li)
     card(zhao, alert).focus()
     zhao.keyboard.press("t")
     expect(zhao.locator(".notice.bad")).to_have_text("Li has it already")

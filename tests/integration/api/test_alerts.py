@@ -37,7 +37,8 @@ async def test_pages_follow_each_other_without_a_gap(world: World, state: str) -
         for alert in raised:
             body = {"version": 1, "outcome": "true"}
             assert (await li.post(f"/api/v1/alerts/{alert}/resolve", json=body)).is_success
-    seen, cursor = [], ""
+    seen: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         where = {"state": state, "limit": "3"} | ({"cursor": cursor} if cursor else {})
         page = (await li.get("/api/v1/alerts", params=where)).json()

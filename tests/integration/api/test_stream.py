@@ -13,6 +13,7 @@ import pytest
 
 from api import live
 from api.access import Identity, Role
+from api.views import alert_view
 from tests.integration.api.conftest import until
 from vigil.store import alerts
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from api.access import View
+    from api.views import AlertView
     from tests.integration.api.conftest import World
+    from vigil.store.board import Card
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 LIMIT_S = 20
@@ -171,8 +175,12 @@ async def test_a_change_is_encoded_once_for_all_who_share_a_view(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[object] = []
-    real = live.alert_view
-    monkeypatch.setattr(live, "alert_view", lambda card, view: shown.append(view) or real(card, view))
+
+    def noted(card: Card, view: View) -> AlertView:
+        shown.append(view)
+        return alert_view(card, view)
+
+    monkeypatch.setattr(live, "alert_view", noted)
     names = ("a", "b", "c")
     people = [await world.person(name) for name in names]
     async with reading(people[0]) as a, reading(people[1]) as b, reading(people[2]) as c:
