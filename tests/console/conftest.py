@@ -88,7 +88,9 @@ def browser() -> Iterator[Browser]:
     """Chromium, for one module: while it is there, no other event loop can run in this thread."""
     if not Path(CHROMIUM).exists():
         lacking(f"{CHROMIUM} is not installed (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
