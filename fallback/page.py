@@ -76,6 +76,7 @@ class Page:
             ("POST", "/login"): self.login,
             ("GET", "/style.css"): self.style,
             ("GET", "/verdict.json"): self.verdict,
+            ("GET", "/declare/*"): self.declare_form,
             ("POST", "/declare"): self.declare,
             ("POST", "/recover"): self.recover,
             ("POST", "/close"): self.close,
@@ -106,6 +107,12 @@ class Page:
     def login_form(self, request: Request) -> Response:
         """Ask who it is."""
         return self.show("login.html", request, asks=self._passphrase is not None)
+
+    def declare_form(self, request: Request) -> Response:
+        """Ask for the reason, on a page that does not reload while somebody writes."""
+        estate = request.path.rpartition("/")[2]
+        self._watchdog.verdict(estate)
+        return self.show("declare.html", request, estate=estate)
 
     def style(self, _request: Request) -> Response:
         """Give the style sheet."""

@@ -11,6 +11,8 @@ from fallback import canary
 from fallback.canary import KEPT, LATE, PERIOD, Judgement, Run, Stage
 from processors.arrivals import Arrival
 from processors.decide import Judged, decide
+from processors.falls.model import FallModel
+from processors.fusion import ALERT
 from tests.unit.fallback.conftest import T0
 from vigil.events import envelope_of
 from vigil.registry import Device, Node
@@ -125,3 +127,9 @@ def test_the_alert_has_the_id_that_processors_derive() -> None:
     arrival = Arrival(envelope, canary.fall("x"), node, device, T0, T0, "canary")
     made = decide([arrival], {envelope.id: Judged(0.99, "m", "1", {"en": "x"})}, {}, T0)
     assert [alert.id for alert in made.alerts] == [Run(envelope.id, "e1", node.id, T0).alert]
+
+
+def test_the_packaged_model_is_certain_that_the_canary_fell() -> None:
+    window = np.array(canary.fall("x").accel_mg, np.float32).reshape(1, 200, 3) / 1000
+    (score,) = FallModel.load("waist").score(window)
+    assert score >= ALERT

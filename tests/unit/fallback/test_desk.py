@@ -51,7 +51,7 @@ class Desktop:
         app = page.app(desk.routes() | exercise.routes())
         self.browser = httpx.Client(transport=httpx.WSGITransport(app), base_url="http://page")
         self.browser.post("/login", data={"person": "李娜"})
-        found = re.search(r'name="token" value="([0-9a-f]+)"', self.get("/"))
+        found = re.search(r'name="token" value="([0-9a-f]+)"', self.get("/declare/e1"))
         assert found
         self._token = found[1]
 

@@ -40,7 +40,7 @@ def sign_in(browser: httpx.Client, words: str = "open sesame") -> httpx.Response
 
 
 def token(browser: httpx.Client) -> str:
-    found = re.search(r'name="token" value="([0-9a-f]+)"', browser.get("/").text)
+    found = re.search(r'name="token" value="([0-9a-f]+)"', browser.get("/declare/e1").text)
     assert found
     return found[1]
 
@@ -116,3 +116,10 @@ def test_the_page_is_served_from_a_real_socket_and_a_taken_port_is_one_line(
         assert httpx.get(f"http://127.0.0.1:{port}/style.css").status_code == 200
         with pytest.raises(Stop, match=f"VIGIL_FALLBACK_PORT {port}"), serving("127.0.0.1", port, app):
             pass
+
+
+def test_the_page_on_which_one_writes_does_not_reload(browser: httpx.Client) -> None:
+    sign_in(browser)
+    assert 'http-equiv="refresh"' in browser.get("/").text
+    assert 'http-equiv="refresh"' not in browser.get("/declare/e1").text
+    assert browser.get("/declare/e9").status_code == 404
