@@ -391,6 +391,8 @@ def main() -> int:
     parser.add_argument("--residents", type=int, default=600)
     parser.add_argument("--staff", type=int, default=20)
     asked = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
     rng = Random(asked.seed)
     tables = residents.rows(asked.residents, rng)
     faults = (

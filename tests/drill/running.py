@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 _A_DAY = timedelta(days=1)
 PLATFORM = ("processors", "ingest", "api")
+_WITH_US = ("setpriv", "--pdeathsig=KILL", "--") if shutil.which("setpriv") else ()
+"""Whatever becomes of the drill, its processes end with it."""
 CANARY_GOOD_S = 20.0
 """Instead of ten minutes, for which a drill of nine faults has no time."""
 PASSPHRASE = "drill passphrase"
@@ -90,7 +93,7 @@ class Running:
         log = (self.folder / f"{name}.log").open("ab")
         with log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", name], cwd=ROOT, env=environment, stdout=log, stderr=log
+                [*_WITH_US, sys.executable, "-m", name], cwd=ROOT, env=environment, stdout=log, stderr=log
             )
 
     def end(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
