@@ -182,7 +182,8 @@ class Cluster:
     def stop(self) -> None:
         """End everything."""
         self._ended.set()
-        self._watcher.join(5)
+        if self._watcher.is_alive():
+            self._watcher.join()  # or it would revive what is ended here
         self.drop_boxes(list(self.boxes))
         for room in self.rooms.values():
             if room.process is not None:
