@@ -25,7 +25,7 @@ from edge.publisher import Publisher
 from edge.reading import Reading
 from edge.remote_config import RemoteConfig
 from edge.running import Running
-from edge.sounder import sounder
+from edge.sounder import Horn
 from edge.spool import Spool
 from edge.trigger import impact_and_posture
 from edge.worn import Worn
@@ -77,7 +77,7 @@ class Box:
         self._running = Running(self._intake.put, rng)
         self._worn, self._noticed = Worn(node.devices), asyncio.Queue[Reading]()
         self._intake.listeners.append(self._notice)
-        horn = sounder(node.local_alarm)
+        horn = self._horn = Horn(node.local_alarm)
         outbox = Outbox(rng)
         orders = Orders(
             self.spool,
@@ -147,10 +147,12 @@ class Box:
         return sources.build(node, self._utc, lambda: self._now().mono)
 
     async def _apply(self, node: Node) -> None:
-        """Put a config into effect: other sources, other births."""
+        """Put a config into effect: other sources, births, siren and bound."""
         await self._running.replace(lambda: self._built(node))
         self._publisher.announce_again(node)
         self._worn = Worn(node.devices)
+        self._horn.use(node.local_alarm)
+        self.spool.max_bytes = node.spool_max_mb << 20
 
     def _notice(self, readings: Sequence[Reading], _rows: Sequence[Row]) -> None:
         for reading in readings:

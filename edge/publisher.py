@@ -101,6 +101,7 @@ class Publisher:
         self.rounds = 0
         self._wake = asyncio.Event()
         self._inbox: list[Incoming] = []
+        self._taken: list[Incoming] = []
         self._unspooled: list[Reading] = []
         self._sounding: set[asyncio.Task[None]] = set()
         intake.listeners.append(self._accepted)
@@ -215,6 +216,8 @@ class Publisher:
 
     async def _take_messages(self) -> None:
         messages, self._inbox = self._inbox, []
+        # Noted first: what the spool cannot take in this round is acknowledged after a later one.
+        self._taken += messages
         for message in messages:
             try:
                 await self._take(message)
@@ -223,8 +226,9 @@ class Publisher:
                     "a message from the platform makes no sense", topic=message.topic, why=str(error)
                 )
         await self._release()
-        for message in messages:
+        for message in self._taken:
             self._link.acknowledge(message)
+        self._taken.clear()
 
     async def _take(self, message: Incoming) -> None:
         if message.topic == platform_state(self._address.community):

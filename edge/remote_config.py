@@ -58,10 +58,9 @@ class RemoteConfig:
         try:
             self._check(node)
             await self._change(node)
-        except (Rejected, Misconfigured) as error:
-            reason = error.detail if isinstance(error, Rejected) else str(error)
-            _log.warning("the platform's config was refused", version=node.version, why=reason)
-            return Reply(to=name, accepted=False, reason=reason)
+        except Rejected as error:
+            _log.warning("the platform's config was refused", version=node.version, why=error.detail)
+            return Reply(to=name, accepted=False, reason=error.detail)
         return Reply(to=name, accepted=True)
 
     async def reload(self) -> None:
@@ -102,9 +101,10 @@ class RemoteConfig:
         before = self.node
         try:
             await self._apply(node)
-        except Misconfigured:
+        except Exception as error:
+            # Whatever a source trips over: the config is retained, and would end every start.
             await self._apply(before)
-            raise
+            raise Rejected("bad_config", f"cannot be put into effect: {error}") from error
         self.node = node
         if node.version > 0:
             _keep(self._kept, msgspec.json.format(encode(node)))

@@ -42,6 +42,25 @@ def sounder(spec: LocalAlarmSpec) -> Sounder:
     return LogSounder()
 
 
+class Horn:
+    """The box's sounder, which a new config may change while everybody holds on to it."""
+
+    def __init__(self, spec: LocalAlarmSpec) -> None:
+        self.use(spec)
+
+    def use(self, spec: LocalAlarmSpec) -> None:
+        """Sound like this from now on."""
+        self._sounder = sounder(spec)
+
+    async def sound(self, sounding: Sounding) -> None:
+        """Sound the alarm."""
+        await self._sounder.sound(sounding)
+
+    async def identify(self) -> None:
+        """Let an installer find this box."""
+        await self._sounder.identify()
+
+
 class LogSounder:
     """Writes a line; for boxes without a siren, and for the demo."""
 

@@ -125,6 +125,7 @@ class Spool:
         boot: Id of this opening.
         ordinal: Its number, larger than that of every earlier opening.
         salvage: What became of a file that could not be trusted, or None.
+        max_bytes: Bound of the file; it may be changed, and holds from the next put on.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class Spool:
         Raises:
             Stop: The file cannot be opened or made at all, or somebody else has it open.
         """
-        self._path, self._address, self._max = path, address, max_bytes
+        self._path, self._address, self.max_bytes = path, address, max_bytes
         self._file = SpoolFile(path, now.utc)
         self._db, self.salvage = self._file.db, self._file.salvage
         self._boots = {int(n): str(id_) for n, id_ in self._db.execute("SELECT ordinal, id FROM boot")}
@@ -347,14 +348,14 @@ class Spool:
         """Shed what the bound asks for before the readings are written."""
         incoming = sum(len(encode(reading.data)) + 512 for reading in readings)
         used = self.used_bytes()
-        if used + incoming <= self._max:
+        if used + incoming <= self.max_bytes:
             return
-        excess = used + incoming - int(self._max * SHED_TO)
+        excess = used + incoming - int(self.max_bytes * SHED_TO)
         for lane in SHED_ORDER:
             if excess > 0:
                 excess -= self._shed(lane, excess, now)
         alarms = any(TYPE_OF[type(reading.data)].startswith("vigil.alarm.") for reading in readings)
-        if excess > self._max * (1 - SHED_TO) and not alarms:
+        if excess > self.max_bytes * (1 - SHED_TO) and not alarms:
             raise Unavailable("the spool", "it is full of alarms")
 
     def _shed(self, lane: Lane, excess: int, now: Instant) -> int:

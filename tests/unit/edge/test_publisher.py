@@ -23,6 +23,7 @@ from edge.publisher import RESERVED, Publisher
 from edge.reading import Reading
 from edge.spool import Spool
 from tests.unit.edge.parts import ADDRESS, Clocks, data_for, window
+from vigil.errors import Unavailable
 from vigil.events import (
     Birth,
     Command,
@@ -299,6 +300,25 @@ class TestReceipts:
         assert bench.link.acknowledged == []
         await bench.step()
         assert len(bench.link.acknowledged) == 1
+
+    async def test_one_that_a_full_disk_does_not_take_is_acknowledged_when_it_does(
+        self, bench: Bench
+    ) -> None:
+        await bench.put(Lane.EVENT)
+        release = bench.spool.release
+
+        def no_room(_receipts: object) -> int:
+            raise Unavailable("the spool", "no room")
+
+        bench.spool.release = no_room  # type: ignore[method-assign]  # an injected fault
+        bench.store(Lane.EVENT, 1)
+        with pytest.raises(Unavailable):
+            await bench.step()
+        assert bench.link.acknowledged == []
+        bench.spool.release = release  # type: ignore[method-assign]  # the fault is over
+        await bench.step()
+        assert len(bench.link.acknowledged) == 1
+        assert bench.spool.depth()[Lane.EVENT] == 0
 
     async def test_an_alarm_without_receipt_is_sent_again_marked_as_replayed(self, bench: Bench) -> None:
         await bench.put(Lane.ALARM)

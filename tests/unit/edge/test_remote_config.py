@@ -28,6 +28,7 @@ class Box:
     def __init__(self, folder: Path) -> None:
         self.applied: list[int] = []
         self.fails: int | None = None
+        self.error: Exception = Misconfigured("VIGIL_EDGE_CONFIG", "no such camera")
         self.file, self.kept = folder / "node.json", folder / "kept.json"
         if not self.file.exists():
             self.file.write_bytes(raw())
@@ -36,7 +37,7 @@ class Box:
     async def _apply(self, node: Node) -> None:
         self.applied.append(node.version)
         if node.version == self.fails:
-            raise Misconfigured("VIGIL_EDGE_CONFIG", "no such camera")
+            raise self.error
 
 
 @pytest.fixture
@@ -91,6 +92,14 @@ async def test_one_that_cannot_be_put_into_effect_is_taken_back(box: Box, tmp_pa
     assert "no such camera" in reply.reason
     assert box.applied == [4, 0]
     assert Box(tmp_path).config.node.version == 0
+
+
+async def test_whatever_a_source_trips_over_refuses_the_config_and_nothing_more(box: Box) -> None:
+    box.fails, box.error = 4, ValueError("the recording is no zip file")
+    reply = await box.config.take(raw(4))
+    assert not reply.accepted
+    assert "no zip file" in reply.reason
+    assert box.config.node.version == 0
 
 
 async def test_the_installer_s_file_counts_when_it_is_newer(box: Box, tmp_path: Path) -> None:

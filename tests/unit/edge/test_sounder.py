@@ -11,7 +11,7 @@ import structlog
 from edge import sounder as sounders
 from edge.config import HttpAlarm, LogAlarm, ShellAlarm
 from edge.local_alarm import Sounding
-from edge.sounder import sounder
+from edge.sounder import Horn, sounder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +83,14 @@ async def test_a_siren_that_does_not_answer_is_logged() -> None:
     with structlog.testing.capture_logs() as logs:
         await sounder(HttpAlarm(url="http://127.0.0.1:9/")).sound(SOUNDING)
     assert [entry["event"] for entry in logs] == ["the local alarm's address does not answer"]
+
+
+async def test_a_new_config_changes_how_the_box_sounds(siren: tuple[str, list[dict[str, object]]]) -> None:
+    url, told = siren
+    horn = Horn(LogAlarm())
+    horn.use(HttpAlarm(url=url))
+    await horn.identify()
+    assert told == [{"identify": True}]
 
 
 async def test_without_a_siren_it_stands_in_the_log() -> None:
