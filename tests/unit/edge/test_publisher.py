@@ -310,7 +310,7 @@ class TestReceipts:
         def no_room(_receipts: object) -> int:
             raise Unavailable("the spool", "no room")
 
-        bench.spool.release = no_room  # type: ignore[method-assign]  # an injected fault
+        bench.spool.release = no_room  # type: ignore[assignment]  # an injected fault
         bench.store(Lane.EVENT, 1)
         with pytest.raises(Unavailable):
             await bench.step()
