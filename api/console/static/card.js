@@ -28,7 +28,9 @@ export class Card {
     });
     this.element.setAttribute("aria-label", `${t(`priority.${alert.priority}`)}: ${headline(alert)}, ${place(alert)}`);
     this.age = h("time", { class: "age", datetime: alert.raised_at });
-    this.element.replaceChildren(this.#glyph(), this.#facts(), this.#side(), this.#buttons());
+    for (const part of [...this.element.children]) if (part !== this.buttons) part.remove();
+    this.#renewButtons();
+    this.buttons.before(this.#glyph(), this.#facts(), this.#side());
     this.tick(Date.now());
     if (focused) this.element.querySelector(`[data-action="${focused}"]`)?.focus();
   }
@@ -82,10 +84,20 @@ export class Card {
       holder(a) ? h("p", { class: "holder" }, holder(a)) : null);
   }
 
-  #buttons() {
+  /* Buttons stay while they say the same: one that is exchanged between press and release
+     would lose the tap. */
+  #renewButtons() {
     const possible = this.alert.actions.filter((a) => NEEDS[a] && data.may.includes(NEEDS[a]));
+    if (this.buttons?.dataset.offers === possible.join()) return;
+    const renewed = this.#buttons(possible);
+    if (this.buttons) this.buttons.replaceWith(renewed);
+    else this.element.append(renewed);
+    this.buttons = renewed;
+  }
+
+  #buttons(possible) {
     const main = possible.includes("acknowledge") ? "acknowledge" : possible.includes("attend") ? "attend" : "resolve";
-    return h("div", { class: "buttons" },
+    return h("div", { class: "buttons", "data-offers": possible.join() },
       ...Object.keys(KEYS).filter((a) => possible.includes(a)).map((action) =>
         h("button", { class: action === main ? "primary" : action === "silence" ? "quiet" : "", "data-action": action, "aria-keyshortcuts": KEYS[action] },
           t(`action.${action}`), h("kbd", { "aria-hidden": "true" }, KEYS[action]))),
