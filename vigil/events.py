@@ -10,6 +10,7 @@ is derived from those four, so that a re-sent event is recognised wherever it tu
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -24,6 +25,9 @@ MAX_PAYLOAD: Final = 64 * 1024
 """Bytes of an event's JSON; a window of 200 samples takes 3 kB, a pose sequence 8 kB."""
 NAMESPACE: Final = uuid.UUID("6f1b1f0e-6a0c-5d0a-9d2e-0c5a8f2f7d11")
 """Of every id the platform derives."""
+_UUID_VERSION_5: Final = 0x5000_8000_0000_0000_0000
+_UUID_BITS: Final = ~0xF000_C000_0000_0000_0000
+"""RFC 9562: the bits that say version and variant; all others are the hash's."""
 
 # \Z and not $, which would let a line feed pass at the end.
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
@@ -43,6 +47,14 @@ def derived_id(*parts: object) -> uuid.UUID:
 def event_id(node: str, boot: str, lane: Lane, seq: int) -> uuid.UUID:
     """Return the id of the event with this sequence number."""
     return derived_id("event", node, boot, lane, seq)
+
+
+def _is_event_id(id_: uuid.UUID, node: str, boot: str, lane: Lane, seq: int) -> bool:
+    """Return whether `id_` is `event_id` of the rest; a tenth of the cost of making that to compare."""
+    name = f"event/{node}/{boot}/{lane}/{seq}".encode()
+    digest = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()
+    made = int.from_bytes(digest[:16], "big")
+    return id_.int == made & _UUID_BITS | _UUID_VERSION_5
 
 
 class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -372,7 +384,7 @@ def check_origin(envelope: Envelope, topic: Topic) -> None:
     lane = _lane_of_kind.get(topic.kind)
     if envelope.lane is not lane or not envelope.type.startswith(f"vigil.{lane}."):
         raise Rejected("wrong_topic", f"{envelope.type} on lane {envelope.lane} came as {topic.kind}")
-    if envelope.id != event_id(topic.address.node, envelope.boot, envelope.lane, envelope.seq):
+    if not _is_event_id(envelope.id, topic.address.node, envelope.boot, envelope.lane, envelope.seq):
         raise Rejected("malformed", "id is not the one derived from node, boot, lane and seq")
 
 

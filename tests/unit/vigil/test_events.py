@@ -3,6 +3,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -81,6 +82,15 @@ def test_an_id_follows_from_node_boot_lane_and_seq_and_nothing_else() -> None:
 
 def test_an_id_is_the_same_in_every_version_of_the_software() -> None:
     assert str(event_id("n1", BOOT, Lane.ALARM, 7)) == "6d6b3018-f8d0-5dda-b5a1-039aa249f58a"
+
+
+@given(st.sampled_from(Lane), st.integers(1, 2**62), st.integers(0, 2**32 - 1), st.integers(0, 127))
+def test_an_id_with_any_bit_turned_is_not_the_one_derived(
+    lane: Lane, seq: int, random: int, bit: int
+) -> None:
+    where = ("n1", f"7-{random:08x}", lane, seq)
+    assert events._is_event_id(event_id(*where), *where)
+    assert not events._is_event_id(UUID(int=event_id(*where).int ^ (1 << bit)), *where)
 
 
 def changed(**changes: Any) -> bytes:
