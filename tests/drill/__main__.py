@@ -99,6 +99,8 @@ class Drill:
         self._rng = rng
         self._browser = httpx.Client(base_url=running.page, timeout=30)
         self._late_seq = 0
+        self._away = ""
+        self._away_before: set[str] = set()
 
     # -- looking -------------------------------------------------------------------------
 
@@ -215,15 +217,17 @@ class Drill:
         )
         estate_of = {row["resident"]: row["estate"] for row in listed}
         token = self._token()
-        for number, check in enumerate(c for c in done.checks if c.result != "no_answer"):
+        seen = [check for check in done.checks if check.result != "no_answer"]
+        # Somebody else each time: an alert that is still open would join the new one as evidence.
+        self._away = next(check.resident for check in seen if check.resident not in self._away_before)
+        self._away_before.add(self._away)
+        for check in seen:
             form = {"token": token, "estate": estate_of[check.resident], "resident": check.resident}
-            # The first one is entered as away: the late alert will say otherwise.
-            result = "away" if number == 0 else check.result.value
+            # Entered as away: the late alert will say otherwise.
+            result = "away" if check.resident == self._away else check.result.value
             form |= {"method": check.method.value, "result": result, "fell": "no"}
             if not self._did("/check", form):
                 raise RuntimeError(f"the page did not take the check of {check.resident}")
-            if number == 0:
-                self._away = check.resident
 
     def _task(self, row: sqlite3.Row, declared_at: datetime) -> Task:
         ((name, risk, building, floor, home),) = [self._known[row["resident"]]]
