@@ -11,7 +11,7 @@ The state machine of a track:
 1. *Watched*: while the shoulders are less than `DROP` body lengths below where they were at
    any time in the last second in which the person was in sight.
 2. *Dropping*, from then on for `AFTER_S`, whether or not the person is still found.
-3. *Reported*: the last `SEQUENCE_S` seconds are cut out, once, unless the trunk is plainly up
+3. *Reported*: the `SEQUENCE_S` seconds around the drop are cut out, once, unless the trunk is plainly up
    again; then watched again.
 
 Lengths are in body lengths of the person at hand, so that near and far count alike.
@@ -114,7 +114,7 @@ def step(watch: Watch, tracks: Tracks, time_s: float, rate_hz: float) -> tuple[W
     followed = [_followed(drop, tracks.people) for drop in (*watch.open, *fresh)]
     due = tuple(drop for drop in followed if time_s - drop.time_s >= AFTER_S)
     waiting = tuple(drop for drop in followed if time_s - drop.time_s < AFTER_S)
-    suspicions = (_suspicion(drop, time_s, rate_hz) for drop in due)
+    suspicions = (_suspicion(drop, rate_hz) for drop in due)
     worth = tuple(suspicion for suspicion in suspicions if suspicion.score >= WORTH)
     return Watch(waiting, (*recent, *due)), worth
 
@@ -225,9 +225,9 @@ def _followed(drop: Drop, people: Sequence[Track]) -> Drop:
     return Drop(drop.track, drop.time_s, history)
 
 
-def _suspicion(drop: Drop, time_s: float, rate_hz: float) -> Suspicion:
-    """Cut out what is to be reported."""
-    frames = sequence(drop.history, time_s, rate_hz)
+def _suspicion(drop: Drop, rate_hz: float) -> Suspicion:
+    """Cut out what is to be reported: around the drop, however late it is asked for."""
+    frames = sequence(drop.history, drop.time_s + AFTER_S, rate_hz)
     return Suspicion(drop.track, drop.time_s, frames, rule(frames))
 
 
