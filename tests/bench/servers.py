@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from pydantic import SecretStr
 
 from deploy.embedded.servers import Broker, EmbeddedStack
 from ingest.bridge import produce
@@ -135,7 +134,7 @@ def started(folder: Path) -> Iterator[Servers]:
 
 def spread(servers: Servers) -> None:
     """Let us and the servers use every core from now on: the whole way is measured on all of them."""
-    import psutil  # noqa: PLC0415 - see below
+    import psutil
 
     pids = [os.getpid(), servers.stack.broker.pid, servers.stack.kafka.pid, servers.stack.postgres.pid]
     for pid in filter(None, pids):

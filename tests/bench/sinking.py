@@ -56,7 +56,7 @@ async def _measure(dsn: str, count: int, rounds: int) -> tuple[dict[str, list[To
 def _rows(registry: Registry, count: int, number: int) -> list[EventRow]:
     made = messages("telemetry", count, 100, utc_now(), seed=number, boot=f"{number + 1}-0000cafe")
     arrived = [_Record(m.payload, int(utc_now().timestamp() * 1000)) for m in made]
-    return [arrival.row() for arrival in sort(arrived, registry, utc_now()).arrivals]  # type: ignore[arg-type]
+    return [arrival.row() for arrival in sort(arrived, registry, utc_now()).arrivals]
 
 
 class _Record:

@@ -291,9 +291,11 @@ def measure(servers: Servers, *, quick: bool) -> dict[str, Any]:
         ways, floors = [], []
         for number in range(rounds):
             ways.append(to_screen(way, seconds, f"{number + 10}-0000e2e0"))
-            way.ingest.freeze(), way.processors.freeze(), way.api.freeze()  # noqa: B018 - the floor alone
+            for room in (way.ingest, way.processors, way.api):
+                room.freeze()  # the floor alone
             floors.append(floor(servers, seconds))
-            way.ingest.thaw(), way.processors.thaw(), way.api.thaw()  # noqa: B018
+            for room in (way.ingest, way.processors, way.api):
+                room.thaw()
             time.sleep(3)
         figures["way"], figures["floor"] = ways, floors
         small = [cost(way, FEW, 9000, f"{n + 30}-0000c057") for n in range(rounds)]

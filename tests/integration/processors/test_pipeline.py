@@ -22,10 +22,11 @@ from vigil.store.pool import open_pool
 from vigil.topics import ALARM, RECEIPT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from processors.intake import EventHandler
     from tests.conftest import Stack
+    from vigil.errors import Fenced
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
@@ -286,9 +287,9 @@ async def test_a_zombie_whose_partition_was_taken_over_commits_nothing_and_gives
 
         original = zombie._dropped
 
-        def note(*arguments: Any) -> None:
+        def note(records: Sequence[Any], error: Fenced) -> None:
             dropped.set()
-            original(*arguments)
+            original(records, error)
 
         zombie._dropped = note  # type: ignore[method-assign]
         await until(zombie, lambda: set_(dropped))
