@@ -17,10 +17,19 @@ from vigil.settings import IngestSettings
 from vigil.topics import Address
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from tests.conftest import Stack
     from vigil.events import Envelope
+
+
+def telling(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[..., None]:
+    """Return a callback of paho's thread that sets an event of the loop."""
+
+    def tell(*_told: object) -> None:
+        loop.call_soon_threadsafe(event.set)
+
+    return tell
 
 
 class Buses:
@@ -84,10 +93,12 @@ class Buses:
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[tuple[str, bytes]]()
         subscribed = asyncio.Event()
         with self.client("listener") as client:
-            client.on_message = lambda _c, _d, m: loop.call_soon_threadsafe(
-                queue.put_nowait, (m.topic, bytes(m.payload))
-            )
-            client.on_subscribe = lambda *_: loop.call_soon_threadsafe(subscribed.set)
+
+            def note(_client: object, _data: object, m: paho.MQTTMessage) -> None:
+                loop.call_soon_threadsafe(queue.put_nowait, (m.topic, bytes(m.payload)))
+
+            client.on_message = note
+            client.on_subscribe = telling(loop, subscribed)
             client.subscribe(topic, 1)
             await subscribed.wait()
             yield queue

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from ingest.bridge import Bridge, partition_of
 from ingest.inbox import Inbox
+from tests.integration.ingest.conftest import telling
 from tests.making import Wearer, device, encoded, fall, mqtt_topic
 from vigil import events, kafka
 from vigil.clock import utc_now
@@ -33,7 +35,7 @@ async def bridge(buses: Buses, name: str = "one", registry: Registry | None = No
         inbox = Inbox(buses.settings, f"{buses.community}-{name}", [buses.alarms], 100)
         subscribed = asyncio.Event()
         loop = asyncio.get_running_loop()
-        inbox.client.on_subscribe = lambda *_: loop.call_soon_threadsafe(subscribed.set)
+        inbox.client.on_subscribe = telling(loop, subscribed)
         producer = await stack.enter_async_context(kafka.producer(buses.settings, name))
         await stack.enter_async_context(inbox)
         await subscribed.wait()
@@ -184,8 +186,7 @@ async def test_a_message_is_never_acknowledged_on_another_connection(buses: Buse
         (first,) = await inbox.take(1)
         session = inbox._session
         sock = inbox.client.socket()
-        assert sock is not None
-        sock.shutdown(2)
+        cast("socket.socket", sock).shutdown(socket.SHUT_RDWR)
         await until(lambda: inbox._session > session)
         inbox.acknowledge([first])
         (again,) = await inbox.take(1)
