@@ -116,7 +116,7 @@ class Process:
             stack.enter_context(self._ears.running())
             plain = await stack.enter_async_context(httpx.AsyncClient())
             liaison_ = await stack.enter_async_context(_client(settings, settings.fallback_roster_token))
-            maker = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
+            maker = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), pack.end_with_parent))
             _log.info("the watchdog is up", page=f"http://{settings.fallback_host}:{port}/")
             await run_until_stopped(
                 self._turn(officer),

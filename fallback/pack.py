@@ -13,8 +13,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,6 +32,7 @@ from vigil.errors import Rejected
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import tzinfo
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -189,6 +192,18 @@ def _drop_old(place: Path, keep: int) -> None:
 def _number(path: Path) -> int:
     digits = path.stem.rpartition("-")[2]
     return int(digits) if digits.isdecimal() else 0
+
+
+def end_with_parent() -> None:
+    """Let the process that makes packs end when the watchdog does, also by SIGKILL."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_and_end, args=(parent,), name="parent", daemon=True).start()
+
+
+def _wait_and_end(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def build(

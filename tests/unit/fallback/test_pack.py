@@ -3,8 +3,12 @@ from __future__ import annotations
 import csv
 import io
 import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -17,7 +21,7 @@ from vigil.errors import Rejected
 from vigil.roster import Contact, Person, Resident, Roster
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 ROSTER = Roster(
     community="c1",
@@ -130,3 +134,29 @@ def test_only_the_latest_packs_are_kept(tmp_path: Path) -> None:
 
 def test_a_report_is_a_pdf() -> None:
     assert papers.plain("演练报告", ["✓ 发现 detected: 12 s"]).startswith(b"%PDF-")
+
+
+def test_the_process_that_makes_packs_ends_with_the_watchdog() -> None:
+    code = (
+        "from concurrent.futures import ProcessPoolExecutor as P; from multiprocessing import get_context as c;"
+        "import os, signal; from fallback import pack; p = P(1, c('spawn'), pack.end_with_parent);"
+        "print(p.submit(os.getpid).result(), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    maker = int(done.stdout)
+    assert wait_until(lambda: not alive(maker))
+
+
+def alive(pid: int) -> bool:
+    try:
+        # An orphan that has ended may wait for whoever adopted it: a zombie lives no more.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(true: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 30
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return true()
