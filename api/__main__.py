@@ -7,6 +7,7 @@ on are in `api.commands`.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ import structlog
 
 from api import commands
 from api.app import create_app
+from api.escalation.channels import AppriseSender
+from api.escalation.worker import Escalator
 from api.live import Hub
 from api.passwords import Passwords
 from api.server import listening_socket, serve_until_cancelled
@@ -37,12 +40,30 @@ async def serve(settings: ApiSettings) -> None:
         socket = stack.enter_context(listening_socket(settings.api_host, settings.api_port))
         pool = await stack.enter_async_context(open_pool(settings.database_dsn, "api", 8))
         live = await stack.enter_async_context(open_pool(settings.database_dsn, "api-live", 1))
+        planning = await stack.enter_async_context(open_pool(settings.database_dsn, "api-escalation", 6))
         hub = Hub(settings.database_dsn, live, utc_now)
-        app = create_app(Services(pool, hub, Passwords(), utc_now, _roster_key(settings)))
+        link_key = _link_key(settings)
+        escalator = Escalator(planning, AppriseSender(), utc_now, link_key, _address(settings))
+        app = create_app(Services(pool, hub, Passwords(), utc_now, _roster_key(settings), link_key))
         checks = {"live": lambda: hub.trouble}
         stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))
-        structlog.get_logger().info("api is up", address=f"http://{settings.api_host}:{settings.api_port}/")
-        await run_until_stopped(hub.run(), serve_until_cancelled(app, socket, hub.close))
+        structlog.get_logger().info("api is up", address=_address(settings))
+        await run_until_stopped(
+            hub.run(),
+            escalator.run(settings.database_dsn),
+            serve_until_cancelled(app, socket, hub.close),
+        )
+
+
+def _address(settings: ApiSettings) -> str:
+    return (settings.api_url or f"http://{settings.api_host}:{settings.api_port}").rstrip("/")
+
+
+def _link_key(settings: ApiSettings) -> bytes:
+    """Return the key that signs the links in notices; a made-up one ends with the process."""
+    if settings.api_secret is None:
+        return secrets.token_bytes(32)
+    return settings.api_secret.get_secret_value().encode()
 
 
 def _roster_key(settings: ApiSettings) -> Ed25519PrivateKey | None:

@@ -26,6 +26,7 @@ from api.views import AlertDetail, AlertPage, AlertView, alert_detail, alert_vie
 from vigil.alerts import SILENCE_AT_MOST, URGENCY, Action, Outcome, Priority, Step
 from vigil.errors import Conflict, NotFound, Rejected
 from vigil.store import accounts, alerts, board
+from vigil.store.alerts import Alert
 from vigil.store.board import Card, Position
 
 if TYPE_CHECKING:
@@ -233,6 +234,18 @@ async def delivered(services: ServicesDep, identity: SomebodyDep, alert: UUID) -
         if now.state in ("raised", "notifying"):
             step = Step(Action.DELIVER, "system:console", identity.name)
             await alerts.apply(connection, alert, now.version, step, services.clock())
+
+
+async def acknowledge_by_link(services: Services, identity: Identity, seen: Alert) -> None:
+    """Take an alert for whom a notice's link names; having it already is no conflict.
+
+    Raises:
+        Taken: Somebody else has it.
+        Rejected: It is over.
+    """
+    if seen.holder != identity.actor:
+        step = Step(Action.ACKNOWLEDGE, identity.actor, "by the link in a notice")
+        await _take(services, identity, seen.id, seen.version, step, Response())
 
 
 def _version(if_match: str | None, body: StepBody | None) -> int:

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 
 from api import alerts, problems, sessions, snapshot, stream
-from api.console import pages
+from api.console import pages, take
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,7 +42,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.error_page = pages.error_page
     problems.install(app)
-    for router in (alerts.router, stream.router, sessions.router, snapshot.router, pages.router):
+    for router in (alerts.router, stream.router, sessions.router, snapshot.router, pages.router, take.router):
         app.include_router(router)
     app.mount("/static", pages.static_files())
     app.add_middleware(SecurityHeaders)

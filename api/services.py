@@ -24,6 +24,7 @@ class Services:
         passwords: Hashing, slow on purpose.
         clock: Present time.
         roster_key: Signs the roster for the watchdog; None where none is set.
+        link_key: Signs the links in notices; without one no link is good.
     """
 
     pool: Pool
@@ -31,6 +32,7 @@ class Services:
     passwords: Passwords
     clock: Clock
     roster_key: Ed25519PrivateKey | None = None
+    link_key: bytes | None = None
 
 
 def services_of(request: Request) -> Services:

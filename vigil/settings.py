@@ -113,11 +113,18 @@ class ProcessorSettings(ProcessSettings, KafkaSettings, DatabaseSettings):
 
 
 class ApiSettings(ProcessSettings, DatabaseSettings):
-    """`python -m api`: the duty console and the API."""
+    """`python -m api`: the duty console and the API.
+
+    Attributes:
+        api_secret: Signs the links in notices; without it they end with the process.
+        api_url: Where people reach the console, for those links; empty is the address served.
+        api_roster_key: File of the key that signs the watchdog's roster.
+    """
 
     api_host: str = "127.0.0.1"
     api_port: Port = 8000
     api_secret: SecretStr | None = None
+    api_url: str = ""
     api_roster_key: Path | None = None
 
 

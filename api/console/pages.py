@@ -29,7 +29,7 @@ from api.console.catalogue import HTML_LANGUAGE, LANGUAGES, choose, for_modules,
 from api.problems import Denied
 from api.services import Services, ServicesDep
 from api.sessions import set_cookie
-from vigil.store import board
+from vigil.store import board, escalation
 
 THEMES: Final = ("night", "day")
 _YEAR_S: Final = int(timedelta(days=365).total_seconds())
@@ -52,13 +52,13 @@ def static_files() -> StaticFiles:
 def error_page(request: Request, status: int) -> HTMLResponse:
     """Say in a person's words that something cannot be shown."""
     away = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return _render(request, "nothing.html", what="away" if away else "nothing", status=status)
+    return render(request, "nothing.html", what="away" if away else "nothing", status=status)
 
 
 @router.get("/login")
 async def login_page(request: Request) -> Response:
     """Show the form for signing in."""
-    return _render(request, "login.html", error=None, account="")
+    return render(request, "login.html", error=None, account="")
 
 
 @router.post("/login")
@@ -69,17 +69,17 @@ async def log_in(
     password: Annotated[str, Form(max_length=1024)],
 ) -> Response:
     """Sign in, and go on to the board."""
-    _refuse_foreign_form(request)
+    refuse_foreign_form(request)
     try:
         opened = await auth.log_in(services, account.strip(), password)
     except Denied as error:
-        return _render(request, "login.html", error=error.kind, account=account, status=error.status)
+        return render(request, "login.html", error=error.kind, account=account, status=error.status)
     response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
     set_cookie(request, response, opened)
     return response
 
 
-def _refuse_foreign_form(request: Request) -> None:
+def refuse_foreign_form(request: Request) -> None:
     """Refuse a form that another site made the browser send.
 
     Raises:
@@ -110,7 +110,7 @@ async def prefer(
     theme: Annotated[str | None, Form()] = None,
 ) -> Response:
     """Remember a language or a theme in the browser, and go back to where one was."""
-    _refuse_foreign_form(request)
+    refuse_foreign_form(request)
     back = urlsplit(request.headers.get("Referer", "")).path
     response = RedirectResponse(back if back.startswith("/") else "/", HTTPStatus.SEE_OTHER)
     if language is not None and language in LANGUAGES:
@@ -131,7 +131,7 @@ async def board_page(request: Request, services: ServicesDep) -> Response:
     page = await list_alerts(services, identity, state="open", limit=500)
     community, zone = await _community(services)
     data = _page_data(request, identity, zone) | page.model_dump(mode="json", include={"alerts", "change"})
-    return _render(request, "board.html", identity=identity, community=community, data=data)
+    return render(request, "board.html", identity=identity, community=community, data=data)
 
 
 @router.get("/alerts/{alert}")
@@ -147,8 +147,10 @@ async def alert_page(request: Request, services: ServicesDep, alert: UUID) -> Re
         "alerts": [detail.model_dump(mode="json", exclude={"transitions", "detections"})],
         "change": None,
     }
+    async with services.pool.connection() as connection:
+        notices = await escalation.notices_of(connection, alert)
     traces = {d.id: _trace(d.event_data) for d in detail.detections}
-    return _render(
+    return render(
         request,
         "alert.html",
         identity=identity,
@@ -156,6 +158,7 @@ async def alert_page(request: Request, services: ServicesDep, alert: UUID) -> Re
         data=data,
         alert=detail,
         traces=traces,
+        notices=notices,
         local=_local_time(zone),
     )
 
@@ -199,7 +202,7 @@ def _language(request: Request) -> str:
     return choose(request.cookies.get("language"), request.headers.get("Accept-Language", ""))
 
 
-def _render(
+def render(
     request: Request,
     template: str,
     *,
@@ -207,6 +210,7 @@ def _render(
     identity: Identity | None = None,
     **facts: Any,
 ) -> HTMLResponse:
+    """Render a template in the language and colours of the browser that asks."""
     language = _language(request)
     theme = request.cookies.get("theme", THEMES[0])
     html = _templates.get_template(template).render(

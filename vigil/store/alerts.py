@@ -109,6 +109,7 @@ async def raise_alert(connection: Connection, new: NewAlert, now: datetime) -> U
     Returns:
         The id of the alert that carries the detection.
     """
+    await _lock_changes(connection)
     carrier = await _carrier(connection, new.detection)
     if carrier is not None:
         return carrier
@@ -169,6 +170,7 @@ async def apply(connection: Connection, alert: UUID, version: int, step: Step, n
         Conflict: Somebody else was first; names who has it.
         Rejected: The step is not allowed, or lacks something.
     """
+    await _lock_changes(connection)
     before = await get(connection, alert, lock=True)
     if before.version != version:
         meanwhile = await _steps_since(connection, alert, version)
@@ -239,9 +241,17 @@ class _Recorded:
     reason: str = ""
 
 
+async def _lock_changes(connection: Connection) -> None:
+    """Take the lock under which changes are numbered, before the lock of any alert's row.
+
+    A batch that changes several alerts would otherwise hold the first one's number while it
+    waits for the row of one whose person waits for a number.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_CHANGE_LOCK])
+
+
 async def _record(connection: Connection, done: _Recorded, now: datetime) -> None:
     """Append a transition, in the order of the live stream, and tell who listens."""
-    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_CHANGE_LOCK])
     await connection.execute(
         """
         WITH numbered AS (SELECT nextval('alert_change') AS change),

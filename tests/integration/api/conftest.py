@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vigil.clock import Clock
 
 PASSWORD = "correct horse battery"
+LINK_KEY = b"a key of the tests alone"
 FAST = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 START = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
 _numbers = itertools.count(1)
@@ -173,7 +174,7 @@ async def serving(database: str, clock: Clock) -> AsyncIterator[World]:
         async with pool.connection() as connection:
             await connection.execute(REGISTRY)
         hub = Hub(dsn, live, clock)
-        app = create_app(Services(pool, hub, Passwords(FAST), clock))
+        app = create_app(Services(pool, hub, Passwords(FAST), clock, link_key=LINK_KEY))
         bound = stack.enter_context(listening_socket("127.0.0.1", 0))
         tasks = [
             asyncio.create_task(hub.run()),

@@ -195,6 +195,21 @@ async def test_an_alert_that_opens_again_has_no_holder_and_is_counted(pool: Pool
     assert (again.state, again.holder, again.reopened) == ("notifying", None, 1)
 
 
+async def test_a_batch_on_several_alerts_and_a_person_on_one_of_them_do_not_wait_for_each_other(
+    pool: Pool,
+) -> None:
+    one = await raised(pool, detection(subject="resident:a"))
+    other = await raised(pool, detection(subject="resident:b"))
+    first, second = detection(subject="resident:a"), detection(subject="resident:b")
+    async with pool.transaction() as connection:
+        await insert_detections(connection, [first, second])
+        assert await alerts.raise_alert(connection, asked(first), NOW) == one
+        person = asyncio.create_task(step(pool, other, 1, Step(Action.ACKNOWLEDGE, LI)))
+        await asyncio.sleep(0.2)  # long enough for the person to wait for a lock
+        assert await alerts.raise_alert(connection, asked(second), NOW) == other
+    assert (await person).holder == LI
+
+
 async def test_changes_are_numbered_in_the_order_in_which_they_become_visible(pool: Pool) -> None:
     """A reader that follows the numbers while many write never finds a lower one later."""
     seen: list[int] = []

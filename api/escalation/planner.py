@@ -1,0 +1,195 @@
+"""What is due for an alert now: the pure heart of the escalation.
+
+Place in the flow: `worker` claims a due row, this module decides, `worker` writes what was
+decided in the same transaction; notices are then sent one by one.  `tests.sla` runs the same
+code against simulated people.
+
+Rules
+-----
+1. An alert that nobody has goes along its policy's timeline; whatever is due goes out, also
+   when a dead worker or a jumped clock made it late.  A clock that went back starts nothing
+   anew and holds nothing back: a beginning that lies ahead counts as now.
+2. Past the last entry it is `unanswered`, and the last entries are said again until somebody
+   answers.  Whatever was said before is labelled as a repeat.
+3. Acknowledged without attendance in time, and a silence that ends, open it again: a new round.
+4. What a person has, what is closed, and what the people on paper have, is left alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from api.escalation.policies import Channel, Entry, Policy, Target, timeline
+from api.escalation.rota import Rota
+from vigil.alerts import OPEN, UNTAKEN, Action, State, Step
+
+ACTOR: Final = "system:escalator"
+LOOK_AGAIN: Final = timedelta(seconds=60)
+"""How often an alert that somebody has is looked at, in case its state changes unheard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How far the escalation of an alert has come.
+
+    Attributes:
+        round: 0, and one more each time it opens again.
+        started_at: When the round began.
+        next: Number of the next entry; past the timeline, of the repetitions after it.
+        due_at: When to look again.
+    """
+
+    round: int
+    policy: Policy
+    started_at: datetime
+    next: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What of the alert decides.
+
+    Attributes:
+        state: As it stands.
+        since: When it came into that state.
+        silenced_until: End of a silence.
+    """
+
+    state: State
+    since: datetime
+    silenced_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Somebody is to be told: whom, by what, and whether it was said before in this round.
+
+    Attributes:
+        entry: Number within the round; with the round it names the call.
+    """
+
+    entry: int
+    target: Target
+    channel: Channel
+    repeat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done.
+
+    Attributes:
+        course: As it goes on; None when it is over.
+        calls: Who is to be told now.
+        step: Transition of the alert, if any.
+    """
+
+    course: Course | None
+    calls: tuple[Call, ...] = ()
+    step: Step | None = None
+
+
+def begin(policy: Policy, now: datetime, round_: int = 0) -> Course:
+    """Return the course of a round that begins now."""
+    return Course(round_, policy, now, 0, now)
+
+
+def advance(course: Course, facts: Facts, now: datetime) -> Decision:
+    """Decide what is due."""
+    if facts.state not in OPEN:
+        return Decision(None)
+    if facts.state in UNTAKEN:
+        return _go_on(course, facts, now)
+    ends, why = _holds_until(course, facts)
+    if ends is None:
+        return Decision(replace(course, due_at=now + LOOK_AGAIN))
+    if now < ends:
+        return Decision(replace(course, due_at=min(ends, now + LOOK_AGAIN)))
+    again = begin(course.policy, now, course.round + 1)
+    return Decision(again, step=Step(Action.REOPEN, ACTOR, why))
+
+
+def _holds_until(course: Course, facts: Facts) -> tuple[datetime | None, str]:
+    """Return when an alert that somebody has opens again, and why (rule 3)."""
+    if facts.state is State.SILENCED:
+        return facts.silenced_until, "the silence has ended"
+    if facts.state is State.ACKNOWLEDGED:
+        limit = course.policy.attend_within_s
+        return facts.since + timedelta(seconds=limit), f"nobody was there within {limit / 60:.0f} min"
+    return None, ""
+
+
+def _go_on(course: Course, facts: Facts, now: datetime) -> Decision:
+    course = replace(course, started_at=min(course.started_at, now))
+    entries = timeline(course.policy)
+    if course.next >= len(entries):
+        return _say_again(course, facts, now)
+    due = [n for n in range(course.next, len(entries)) if _at(course, n) <= now]
+    number = due[-1] + 1 if due else course.next
+    step = Step(Action.NOTIFY, ACTOR) if due and facts.state is State.RAISED else None
+    return Decision(replace(course, next=number, due_at=_at(course, number)), _calls(entries, due), step)
+
+
+def _calls(entries: tuple[Entry, ...], due: list[int]) -> tuple[Call, ...]:
+    """Say what is due; what is due several times at once, since we are late, is said once."""
+    first = {(entries[n].target, entries[n].channel): n for n in reversed(due)}
+    return tuple(
+        Call(n, *key, entries[n].repeat) for key, n in sorted(first.items(), key=lambda item: item[1])
+    )
+
+
+def _say_again(course: Course, facts: Facts, now: datetime) -> Decision:
+    """Go on past the last entry (rule 2); repetitions that were missed are not made up for."""
+    if now < _at(course, course.next):
+        return Decision(replace(course, due_at=_at(course, course.next)))
+    entries = timeline(course.policy)
+    said = sorted({(entry.target, entry.channel) for entry in entries[-2:]})
+    calls = tuple(Call(course.next, target, channel, repeat=True) for target, channel in said)
+    gives_up = facts.state in (State.NOTIFYING, State.DELIVERED)
+    step = Step(Action.GIVE_UP, ACTOR, "nobody has answered") if gives_up else None
+    missed = (now - _at(course, course.next)) // timedelta(seconds=course.policy.again_every_s)
+    number = course.next + 1 + missed
+    return Decision(replace(course, next=number, due_at=_at(course, number)), calls, step)
+
+
+def _at(course: Course, number: int) -> datetime:
+    """Return when an entry is due, or the repetition with a number past the timeline."""
+    entries = timeline(course.policy)
+    within = min(number, len(entries) - 1)
+    past = (number - within) * course.policy.again_every_s
+    return course.started_at + timedelta(seconds=entries[within].wait_s + past)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One notice to one person; no account means that there is nobody who could be told."""
+
+    account: str | None
+    entry: int
+    channel: Channel
+    repeat: bool
+
+
+def to_people(
+    calls: tuple[Call, ...], rota: Rota, estate: str, told: frozenset[str], now: datetime
+) -> tuple[Planned, ...]:
+    """Turn calls into notices: each person once per channel, and a repeat to whom it was said before.
+
+    Args:
+        calls: What is due.
+        rota: Everybody, and who is on shift.
+        estate: Where it is.
+        told: Accounts that have had a notice of this alert.
+        now: Present time.
+    """
+    planned: dict[tuple[str | None, Channel], Planned] = {}
+    for call in calls:
+        people: list[str | None] = [person.account for person in rota.resolve(call.target, estate, now)]
+        for account in people or [None]:
+            repeat = call.channel is not Channel.CONSOLE and account in told
+            notice = Planned(account, call.entry, call.channel, repeat)
+            planned.setdefault((account, call.channel), notice)
+    return tuple(planned.values())

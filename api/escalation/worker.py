@@ -1,0 +1,265 @@
+"""The escalation's loops: plan what is due, send what was planned, and audit both.
+
+Place in the flow: PostgreSQL wakes them (and a clock tick does); `planner` decides;
+`vigil.store.escalation` keeps the rows.  Several workers may run: a row is locked or leased by
+one, and what a dead one had comes free by itself.
+
+Each step is a method that does one thing and returns whether there was something to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+import structlog
+from prometheus_client import Counter, Gauge
+
+from api.escalation import links, planner, policies, rota
+from api.escalation.links import GOOD_FOR, Invitation
+from api.escalation.messages import About, compose
+from api.escalation.planner import Course, Decision, Facts
+from api.escalation.policies import Channel, Policy, Stored
+from api.escalation.rota import Contact, Person, Rota, Shift
+from vigil.alerts import UNTAKEN, Priority, State
+from vigil.errors import Conflict, Unavailable
+from vigil.events import derived_id
+from vigil.store import alerts, escalation, heartbeats
+from vigil.store.escalation import AlertRow, CourseRow, NewNotice, NoticeRow
+from vigil.store.listen import wakes
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pydantic import SecretStr
+
+    from api.escalation.channels import Sender
+    from vigil.clock import Clock
+    from vigil.store.pool import Connection, Pool
+
+TICK_S: Final = 1.0
+LEASE: Final = timedelta(seconds=25)
+"""How long a notice is a worker's: longer than a route may take, shorter than 30 s."""
+AUDIT_S: Final = 15.0
+LATE: Final = timedelta(seconds=15)
+SENDERS: Final = 4
+"""Notices under way at once: one route that hangs holds up nobody else's."""
+_SENT: Final = Counter("vigil_notices_sent_total", "Notices that a route has taken.", ["channel"])
+_FAILED: Final = Counter("vigil_notices_failed_total", "Contacts that failed.", ["channel"])
+_NOBODY: Final = Counter("vigil_notices_nobody_total", "Notices for which there was nobody, or no contact.")
+_OVERDUE: Final = Gauge("vigil_escalation_overdue", "Courses and notices that wait for longer than 15 s.")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Escalator:
+    """One worker.
+
+    Attributes:
+        pool: Connections of its own.
+        sender: The way out.
+        clock: Present time.
+        key: Signs the links in notices.
+        address: Where people reach the console.
+        name: Of this worker, for heartbeats.
+    """
+
+    pool: Pool
+    sender: Sender
+    clock: Clock
+    key: bytes
+    address: str
+    name: str = "escalator-1"
+
+    async def run(self, dsn: SecretStr) -> None:
+        """Plan, send and audit until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._plan_when_woken(dsn), name="plan")
+            group.create_task(self._repeat(self.audit, AUDIT_S), name="audit")
+            for number in range(SENDERS):
+                group.create_task(self._repeat(self.send_one, TICK_S), name=f"send-{number}")
+
+    async def _plan_when_woken(self, dsn: SecretStr) -> None:
+        async with aclosing(wakes(dsn, alerts.CHANNEL, TICK_S)) as knocks:
+            async for connected in knocks:
+                if connected:
+                    await _while_work(self.plan_one)
+
+    @staticmethod
+    async def _repeat(step: Callable[[], Awaitable[bool]], pause_s: float) -> None:
+        while True:
+            await _while_work(step)
+            await asyncio.sleep(pause_s)
+
+    async def plan_one(self) -> bool:
+        """Decide on the course that is due for longest, and write what follows in one transaction."""
+        now = self.clock()
+        async with self.pool.connection() as connection:
+            await escalation.adopt(connection, now)
+        try:
+            async with self.pool.transaction() as connection:
+                row = await escalation.claim_course(connection, now)
+                if row is None:
+                    return False
+                await _decide(connection, row, now)
+        except Conflict as error:
+            _log.info("a person was first; decided anew", error=str(error))
+        return True
+
+    async def send_one(self) -> bool:
+        """Claim a notice, send it, and only then record it: a crash between sends it again, labelled."""
+        async with self.pool.connection() as connection:
+            notice = await escalation.claim_notice(connection, self.clock(), LEASE)
+            if notice is None:
+                return False
+            about = await escalation.read_alert(connection, notice.alert)
+            person = await _person(connection, notice.account)
+        if about.state not in UNTAKEN:
+            await self._end(notice, "taken")
+        elif notice.channel == Channel.CONSOLE:
+            await self._record_sent(notice)
+        else:
+            await self._send(notice, about, person)
+        return True
+
+    async def _send(self, notice: NoticeRow, about: AlertRow, person: Person | None) -> None:
+        route = rota.route(person, Channel(notice.channel)) if person else ()
+        if notice.contact >= len(route) or person is None:
+            _NOBODY.inc()
+            _log.error("nobody could be told", alert=str(notice.alert), account=notice.account)
+            await self._end(notice, "unreachable")
+            return
+        invitation = Invitation(notice.alert, person.account, self.clock() + GOOD_FOR)
+        link = f"{self.address}/take/{links.sign(invitation, self.key)}"
+        message = compose(_about(about), link, repeat=notice.repeat or notice.tries > 1)
+        try:
+            await self.sender.send(route[notice.contact].url, message)
+        except Unavailable as error:
+            _FAILED.labels(route[notice.contact].channel).inc()
+            async with self.pool.connection() as connection:
+                await escalation.note_failed(connection, notice.id, str(error), self.clock())
+        else:
+            await self._record_sent(notice)
+
+    async def _record_sent(self, notice: NoticeRow) -> None:
+        _SENT.labels(notice.channel).inc()
+        async with self.pool.connection() as connection:
+            await escalation.note_sent(connection, notice.id, self.clock())
+
+    async def _end(self, notice: NoticeRow, ended: str) -> None:
+        async with self.pool.connection() as connection:
+            await escalation.end_notice(connection, notice.id, ended, self.clock())
+
+    async def audit(self) -> bool:
+        """Look for what was forgotten: alerts without a course, rows far ahead, rows that wait too long."""
+        now = self.clock()
+        async with self.pool.connection() as connection:
+            adopted = await escalation.adopt(connection, now)
+            pulled = await escalation.pull_forward(connection, now)
+            courses, notices = await escalation.overdue(connection, now - LATE)
+            found = {"adopted": adopted, "pulled": pulled, "courses": courses, "notices": notices}
+            await heartbeats.beat(connection, f"{self.name}-auditor", now, found)
+        _OVERDUE.set(courses + notices)
+        if any(found.values()):
+            _log.warning("the auditor found something", **found)
+        return False
+
+
+async def _while_work(step: Callable[[], Awaitable[bool]]) -> None:
+    """Take steps while there is work; when the database is away, leave it for the next time."""
+    try:
+        while await step():
+            pass
+    except Unavailable as error:
+        _log.warning("escalation waits", error=str(error))
+
+
+async def _decide(connection: Connection, row: CourseRow, now: datetime) -> None:
+    about = await escalation.read_alert(connection, row.alert)
+    stored = [_stored(policy) for policy in await escalation.policies(connection)]
+    course = _course(row, about, stored, now)
+    decision = planner.advance(course, Facts(State(about.state), about.since, about.silenced_until), now)
+    if decision.course is None:
+        await escalation.end_course(connection, row.alert)
+        return
+    await _put_notices(connection, about, decision.course.round, decision, now)
+    if decision.step:
+        await alerts.apply(connection, row.alert, about.version, decision.step, now)
+    await escalation.keep_course(connection, _row(row, decision.course))
+
+
+def _course(row: CourseRow, about: AlertRow, stored: list[Stored], now: datetime) -> Course:
+    """Return an alert's course; at the beginning of a round the policy of the hour is chosen."""
+    if row.policy is None:
+        return planner.begin(_choose(about, stored, now), now, row.round)
+    return Course(row.round, policies.read(row.policy), row.started_at, row.next, row.due_at)
+
+
+def _choose(about: AlertRow, stored: list[Stored], now: datetime) -> Policy:
+    hour = now.astimezone(ZoneInfo(about.time_zone or "UTC")).hour
+    return policies.choose(stored, Priority(about.priority), about.estate, about.kind, hour)
+
+
+def _row(row: CourseRow, course: Course) -> CourseRow:
+    policy = msgspec.to_builtins(course.policy)
+    return CourseRow(row.alert, course.round, policy, course.started_at, course.next, course.due_at)
+
+
+async def _put_notices(
+    connection: Connection, about: AlertRow, round_: int, decision: Decision, now: datetime
+) -> None:
+    if not decision.calls:
+        return
+    told = await escalation.told(connection, about.id)
+    known = await read_rota(connection, now)
+    planned = planner.to_people(decision.calls, known, about.estate, told, now)
+    await escalation.put_notices(
+        connection,
+        (
+            NewNotice(
+                derived_id("notice", about.id, round_, one.entry, one.account, one.channel),
+                about.id,
+                round_,
+                one.entry,
+                one.account,
+                one.channel,
+                one.repeat,
+                now,
+            )
+            for one in planned
+        ),
+    )
+
+
+async def read_rota(connection: Connection, now: datetime) -> Rota:
+    """Read everybody with their contacts, and the shifts that are not over."""
+    shifts = tuple(Shift(*row) for row in await escalation.shifts(connection, now))
+    return Rota(await _people(connection), shifts)
+
+
+async def _people(connection: Connection) -> tuple[Person, ...]:
+    reach: dict[str, list[Contact]] = {}
+    for account, channel, url, verified_at in await escalation.contacts(connection):
+        reach.setdefault(account, []).append(Contact(Channel(channel), url, verified_at))
+    return tuple(
+        Person(account, role, frozenset(estates), tuple(reach.get(account, ())))
+        for account, role, estates in await escalation.people(connection)
+    )
+
+
+async def _person(connection: Connection, account: str | None) -> Person | None:
+    return next((p for p in await _people(connection) if p.account == account), None)
+
+
+def _stored(row: tuple[object, ...]) -> Stored:
+    body, *where = row
+    return Stored(policies.read(body), *where)  # type: ignore[arg-type]  # columns in the order of the fields
+
+
+def _about(row: AlertRow) -> About:
+    return About(row.kind, row.priority, row.estate_name or row.estate, row.building, row.synthetic)
