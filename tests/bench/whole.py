@@ -29,7 +29,7 @@ from tests.bench.servers import register, spread
 from tests.household import _answers
 from tests.officer import Officer
 from vigil.clock import utc_now
-from vigil.events import Sos, encode, envelope_of
+from vigil.events import Sos, derived_id, encode, envelope_of
 from vigil.store import accounts
 from vigil.store.accounts import EVERY_ESTATE, NewAccount
 from vigil.store.pool import open_pool
@@ -50,7 +50,7 @@ _numbers = iter(range(1, 5000))
 
 @dataclass(slots=True)
 class Screen:
-    """An officer's live stream, read by a thread: when each subject was shown first."""
+    """An officer's live stream, read by a thread: when each alert was shown first."""
 
     host: str
     port: int
@@ -70,8 +70,8 @@ class Screen:
         answer = connection.getresponse()
         while line := answer.readline():
             self.following = True
-            if line.startswith(b"data: {") and b'"subject"' in line:
-                self.seen.setdefault(json.loads(line[6:])["subject"], time.monotonic())
+            if line.startswith(b'data: {"id":'):
+                self.seen.setdefault(json.loads(line[6:])["id"], time.monotonic())
 
 
 @dataclass(slots=True)
@@ -126,13 +126,14 @@ def _cookie(port: int) -> str:
 
 
 def help_wanted() -> tuple[Message, str]:
-    """Return the next call for help, and the subject that it will be shown under."""
+    """Return the next call for help, and the id of the alert that it becomes."""
     number = next(_numbers)
     address, device = Address(load.COMMUNITY, load.ESTATE, "probe"), f"p{number}"
     made = envelope_of(
         address, device, Sos(by="button"), time=utc_now(), boot=load.BOOT, seq=number, clock="synced"
     )
-    return Message(address.topic(Kind.ALARM, device), encode(made), "probe"), f"device:{device}"
+    alert = derived_id("alert", derived_id("detection", "sos", made.id))
+    return Message(address.topic(Kind.ALARM, device), encode(made), "probe"), str(alert)
 
 
 def alarms(screen: Screen, port: int, seconds: float) -> list[float]:
@@ -140,13 +141,13 @@ def alarms(screen: Screen, port: int, seconds: float) -> list[float]:
     hose = Firehose(HOST, port, "alarms")
     published: dict[str, float] = {}
     for _ in range(int(seconds * ALARMS_S)):
-        message, subject = help_wanted()
-        published[subject] = time.monotonic()
+        message, alert = help_wanted()
+        published[alert] = time.monotonic()
         hose.send(packets([message]))
         time.sleep(1 / ALARMS_S)
     wait_for("the last alarm", lambda: published.keys() <= screen.seen.keys(), limit_s=120)
     hose.close()
-    return sorted((screen.seen[subject] - at) * 1000 for subject, at in published.items())
+    return sorted((screen.seen[alert] - at) * 1000 for alert, at in published.items())
 
 
 def quantile(ordered: list[float], share: float) -> float:

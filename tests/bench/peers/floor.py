@@ -11,12 +11,15 @@ import sys
 import uuid
 from typing import TYPE_CHECKING
 
+import msgspec
 import paho.mqtt.client as paho
 import psycopg
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from paho.mqtt.enums import CallbackAPIVersion
+
+from vigil.events import derived_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,8 +43,9 @@ async def store(port: int, dsn: str) -> None:
             await cursor.executemany("INSERT INTO floor (id, data) VALUES (%s, %s)", rows)
             for message in messages:
                 if "/alarm/" in message.topic:
-                    device = message.topic.rpartition("/")[2]
-                    await cursor.execute("SELECT pg_notify('floor', %s)", [device])
+                    event = msgspec.json.decode(message.payload)["id"]
+                    alert = derived_id("alert", derived_id("detection", "sos", event))
+                    await cursor.execute("SELECT pg_notify('floor', %s)", [str(alert)])
 
 
 def show(port: int, dsn: str) -> None:
@@ -53,7 +57,7 @@ def show(port: int, dsn: str) -> None:
             await connection.execute("LISTEN floor")
             yield b": listening\n\n"
             async for notice in connection.notifies():
-                yield b'event: raised\ndata: {"subject": "device:%s"}\n\n' % notice.payload.encode()
+                yield b'event: raised\ndata: {"id":"%s"}\n\n' % notice.payload.encode()
 
     @app.get("/stream")
     async def stream() -> StreamingResponse:
