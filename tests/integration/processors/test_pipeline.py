@@ -22,7 +22,7 @@ from vigil.store.pool import open_pool
 from vigil.topics import ALARM, RECEIPT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from processors.intake import EventHandler
     from tests.conftest import Stack
@@ -64,7 +64,7 @@ class Log:
     async def receipts(self) -> list[int]:
         """Return the watermarks that were given, in order."""
         async with kafka.consumer(self.settings, "reader") as consumer:
-            partitions = [TopicPartition(RECEIPT, n) for n in await partitions_of(consumer, RECEIPT)]
+            partitions = [TopicPartition(RECEIPT, n) for n in range(kafka.PARTITIONS)]
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
             found = await consumer.getmany(timeout_ms=2000)
@@ -95,14 +95,8 @@ class Log:
             if joins:
                 consumer.subscribe([ALARM], listener=pipeline)
             else:
-                consumer.assign([TopicPartition(ALARM, n) for n in await partitions_of(consumer, ALARM)])
+                consumer.assign([TopicPartition(ALARM, n) for n in range(kafka.PARTITIONS)])
             yield pipeline
-
-
-async def partitions_of(consumer: Any, topic: str) -> Iterable[int]:
-    await consumer.topics()
-    found: Iterable[int] = consumer.partitions_for_topic(topic) or ()
-    return found
 
 
 async def until(pipeline: Pipeline, reached: Callable[[], Awaitable[bool]]) -> None:
