@@ -187,9 +187,9 @@ async def _decide(connection: Connection, row: CourseRow, now: datetime) -> None
     if decision.course is None:
         await escalation.end_course(connection, row.alert)
         return
-    await _put_notices(connection, about, decision.course.round, decision, now)
     if decision.step:
         await alerts.apply(connection, row.alert, about.version, decision.step, now)
+    await _put_notices(connection, about, decision.course.round, decision, now)
     await escalation.keep_course(connection, _row(row, decision.course))
 
 

@@ -89,7 +89,8 @@ class Change:
 
 _COLUMNS: Final = SQL(", ").join(Identifier("a", name) for name in Alert.__dataclass_fields__)
 _GET: Final = SQL("SELECT {} FROM alert a WHERE id = %s").format(_COLUMNS)
-_GET_LOCKED: Final = _GET + SQL(" FOR UPDATE")
+_GET_LOCKED: Final = _GET + SQL(" FOR NO KEY UPDATE")
+"""Not FOR UPDATE: whoever writes a row that only refers to the alert need not wait, nor be waited for."""
 _OPEN: Final = SQL("""
     SELECT {} FROM alert a WHERE state NOT IN ('resolved', 'reviewed')
     ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'trouble'], priority), raised_at

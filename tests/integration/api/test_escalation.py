@@ -17,6 +17,7 @@ from tests.integration.api.conftest import FAST, LINK_KEY, PASSWORD
 from vigil.errors import Unavailable
 from vigil.store import accounts, escalation
 from vigil.store.accounts import NewAccount
+from vigil.store.escalation import NewNotice
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -118,6 +119,16 @@ async def test_when_nobody_answers_the_next_person_is_told_and_it_is_never_given
     before = len(night.told)
     await night.wait(121)
     assert len(night.told) > before
+
+
+async def test_a_person_who_takes_it_while_notices_are_being_written_does_not_wait(night: Night) -> None:
+    alert = await night.world.raise_alert()
+    li = await night.world.person("li")
+    notice = NewNotice(alert, alert, 0, 0, "zhao", "message", repeat=False, made_at=night.world.clock())
+    async with night.world.pool.transaction() as connection:
+        await escalation.put_notices(connection, [notice])
+        taken = await li.post(f"/api/v1/alerts/{alert}/acknowledge", json={"version": 1})
+    assert taken.status_code == 200
 
 
 async def test_whoever_takes_it_ends_the_calls(night: Night) -> None:
