@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from vigil.settings import KafkaSettings
 
+METADATA_MS: Final = 5_000
+"""How old a client's idea of topics and leaders may be.  A topic that was created a moment ago may not
+be known to the broker that is asked; by default a consumer would look again after five minutes."""
 STOP_S: Final = 5.0
 """Longest wait for a client to stop; without brokers it would hang (aiokafka #659)."""
 Producer = AIOKafkaProducer
@@ -35,6 +38,7 @@ async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIO
     client = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap,
         client_id=client_id,
+        metadata_max_age_ms=METADATA_MS,
         acks="all",
         enable_idempotence=settings.kafka_idempotent,
         compression_type="lz4",
@@ -71,6 +75,7 @@ async def consumer(
     client = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
         client_id=client_id,
+        metadata_max_age_ms=METADATA_MS,
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="latest" if from_end else "earliest",
