@@ -1,0 +1,206 @@
+"""`make sla`: a simulated month of alerts and people, against the real planner; the last line is JSON.
+
+600 flagged residents; on each shift 2 officers, a supervisor and 6 grid workers.  The planner,
+the rota and the order of contacts are the platform's own code; the clock and the people are
+simulated, and every figure here is of simulated people.  QUICK=1 simulates three days.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+import os
+import random
+import statistics
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from api.escalation.channels import SEND_S
+from api.escalation.planner import Course, Facts, Planned, advance, begin, to_people
+from api.escalation.policies import DEFAULTS, Channel
+from api.escalation.rota import Contact, Person, Rota, Shift, route
+from vigil.alerts import UNTAKEN, Priority, State
+
+SEED: Final = 20260301
+START: Final = datetime(2026, 3, 1, tzinfo=UTC)
+DAYS: Final = 3 if os.environ.get("QUICK") else 30
+RESIDENTS: Final = 600
+ALERTS_PER_RESIDENT_WEEK: Final = 0.5
+"""An assumption, above the goal of issue 5, until `make accuracy` gives a measured rate."""
+CREW: Final = (
+    ("officer", "duty_officer", 2),
+    ("supervisor", "supervisor", 1),
+    ("grid_worker", "grid_worker", 6),
+)
+SHIFT: Final = timedelta(hours=12)
+CREWS: Final = 4
+MEDIAN_S: Final = 20.0
+SIGMA: Final = 0.8
+ASLEEP: Final = 0.10
+"""Share of (person, alert) that sleeps through the first two attempts."""
+UNREACHABLE: Final = 0.05
+PERIOD: Final = timedelta(minutes=10)
+GIVE_UP: Final = timedelta(hours=2)
+"""An alert that is open for so long counts as unanswered."""
+
+
+@dataclass
+class Sleeper:
+    """How one person takes one alert: drawn once."""
+
+    unreachable: bool
+    asleep: bool
+    attempts: int = 0
+
+
+@dataclass
+class Outcome:
+    """What became of the alerts."""
+
+    answered_s: list[float] = field(default_factory=list)
+    unanswered: int = 0
+    unlabelled: int = 0
+    alarms: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class World:
+    """The rota, and when which channel is down."""
+
+    rota: Rota
+    down: dict[int, tuple[Channel, datetime]]
+
+    def is_down(self, channel: Channel, now: datetime) -> bool:
+        broken, since = self.down[(now - START).days]
+        return channel is broken and since <= now < since + timedelta(hours=1)
+
+
+def main() -> None:
+    """Simulate and print."""
+    luck = random.Random(SEED)
+    world = World(_rota(), _down(luck))
+    times = _alert_times(luck)
+    outcome = Outcome()
+    for at in times:
+        _live_through(at, world, luck, outcome)
+    print(f"{len(times)} critical alerts in {DAYS} days; people are simulated")
+    print(json.dumps(_figures(outcome)))
+
+
+def _rota() -> Rota:
+    people, shifts = [], []
+    for crew in range(CREWS):
+        for duty, role, count in CREW:
+            for n in range(count):
+                name = f"{duty}-{crew}-{n}"
+                contacts = (Contact(Channel.MESSAGE, "m", START), Contact(Channel.VOICE, "v", START))
+                people.append(Person(name, role, frozenset("*"), contacts))
+                for day in range(-1, DAYS + 1):
+                    if (crew % 2) == (day % 2):
+                        begins = START + timedelta(days=day) + SHIFT * (crew // 2)
+                        shifts.append(Shift(name, duty, begins, begins + SHIFT))
+    return Rota(tuple(people), tuple(shifts))
+
+
+def _down(luck: random.Random) -> dict[int, tuple[Channel, datetime]]:
+    """Draw the channel and the hour that fail on each day."""
+    return {
+        day: (
+            luck.choice((Channel.MESSAGE, Channel.VOICE)),
+            START + timedelta(days=day, hours=luck.uniform(0, 23)),
+        )
+        for day in range(-1, DAYS + 2)
+    }
+
+
+def _alert_times(luck: random.Random) -> list[datetime]:
+    """Draw the alerts' times, and one outage: by design a single alert, whatever its size."""
+    count = round(RESIDENTS * ALERTS_PER_RESIDENT_WEEK * DAYS / 7)
+    return sorted(START + timedelta(days=luck.uniform(0, DAYS)) for _ in range(count + 1))
+
+
+def _live_through(at: datetime, world: World, luck: random.Random, outcome: Outcome) -> None:
+    """Let one alert take its way until somebody has it."""
+    people: dict[str, Sleeper] = defaultdict(
+        lambda: Sleeper(luck.random() < UNREACHABLE, luck.random() < ASLEEP)
+    )
+    course: Course | None = begin(DEFAULTS[Priority.CRITICAL], at)
+    state, told, now = State.RAISED, set[str](), at
+    answers: list[datetime] = []
+    while course is not None and state in UNTAKEN and now < at + GIVE_UP:
+        if answers and answers[0] <= course.due_at:
+            outcome.answered_s.append((answers[0] - at).total_seconds())
+            return
+        now = course.due_at
+        decision = advance(course, Facts(state, at), now)
+        for planned in to_people(decision.calls, world.rota, "e1", frozenset(told), now):
+            if planned.account and planned.channel is not Channel.CONSOLE:
+                _tell(planned, planned.account, now, world, luck, people, answers, outcome, told)
+        course = decision.course
+        state = State.NOTIFYING if state is State.RAISED else state
+        if decision.step and decision.step.action == "give_up":
+            state = State.UNANSWERED
+    outcome.unanswered += 1
+
+
+def _tell(
+    planned: Planned,
+    account: str,
+    now: datetime,
+    world: World,
+    luck: random.Random,
+    people: dict[str, Sleeper],
+    answers: list[datetime],
+    outcome: Outcome,
+    told: set[str],
+) -> None:
+    """Send a notice over the person's contacts in order, and draw the answer."""
+    outcome.unlabelled += account in told and not planned.repeat
+    if account not in told:  # an alarm is an alert that reaches a person; its repeats are none
+        outcome.alarms[account, int((now - START) / PERIOD)] += 1
+    told.add(account)
+    person = next(p for p in world.rota.people if p.account == account)
+    sent = now
+    for contact in route(person, planned.channel):
+        if not world.is_down(contact.channel, sent):
+            break
+        sent += timedelta(seconds=SEND_S)
+    else:
+        return
+    who = people[account]
+    who.attempts += 1
+    if who.unreachable or (who.asleep and who.attempts <= 2):
+        return
+    heapq.heappush(answers, sent + timedelta(seconds=luck.lognormvariate(math.log(MEDIAN_S), SIGMA)))
+
+
+def _figures(outcome: Outcome) -> dict[str, float]:
+    times = sorted(outcome.answered_s)
+    total = len(times) + outcome.unanswered
+    officers = {account for account, _ in outcome.alarms if account.startswith("officer")}
+    loads = [n for (account, _), n in outcome.alarms.items() if account in officers and n]
+    on_shift = CREW[0][2] * timedelta(days=DAYS) / PERIOD  # one crew at a time
+    return {
+        "answered_60s": round(100 * sum(t <= 60 for t in times) / total, 2),
+        "answered_180s": round(100 * sum(t <= 180 for t in times) / total, 2),
+        "p50_s": round(statistics.median(times), 1),
+        "p95_s": round(_rank(times, 0.95), 1),
+        "p99_s": round(_rank(times, 0.99), 1),
+        "unanswered": outcome.unanswered,
+        "unlabelled_repeats": outcome.unlabelled,
+        "alarms_per_officer_10min_mean": round(sum(loads) / on_shift, 3),
+        "alarms_per_officer_10min_peak": max(loads, default=0),
+        "seed": SEED,
+    }
+
+
+def _rank(ordered: list[float], share: float) -> float:
+    """Return the nearest-rank percentile."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+if __name__ == "__main__":
+    main()
