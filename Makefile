@@ -16,8 +16,7 @@ ifdef QUICK
 export QUICK
 endif
 
-.PHONY: up smoke test check stack-test faults bench bench-edge accuracy sla drill console-test ops-check \
-	restore-drill lock clean
+.PHONY: up smoke test check stack-test faults bench bench-edge accuracy sla drill console-test lock clean
 
 up: $(VENV)/.up
 	@$(PY) -m deploy.embedded
@@ -45,13 +44,7 @@ bench-edge: $(VENV)/.dev
 	@$(PY) -m tests.bench.edge
 
 console-test: $(VENV)/.dev
-	@$(PY) -m tests.console
-
-ops-check: $(VENV)/.dev
-	@$(PY) -m tests.ops_check
-
-restore-drill: $(VENV)/.dev
-	@$(PY) -m tests.restore_drill
+	@$(PY) -m pytest -q tests/console
 
 # Newest versions that fit pyproject.toml, for all supported Pythons and systems at once.
 lock: $(VENV)/.dev
