@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from vigil.settings import MqttSettings
 
+SHARED_SESSION_S = 30
+"""A member that is gone longer than this no longer takes its share (MQTT 5): mosquitto goes on giving
+it messages for as long as its session lasts, which nobody else then gets."""
 _log = structlog.get_logger(__name__)
 
 
@@ -71,9 +74,13 @@ class Inbox:
     async def __aenter__(self) -> Self:
         """Start connecting; it goes on trying for ever."""
         self._loop = asyncio.get_running_loop()
-        mqtt.connect(self.client, self._settings, window=self._window)
+        mqtt.connect(self.client, self._settings, window=self._window, session_s=self._session_s())
         self.client.loop_start()
         return self
+
+    def _session_s(self) -> int:
+        shared = any(topic.startswith("$share/") for topic in self._subscriptions)
+        return SHARED_SESSION_S if shared else mqtt.SESSION_S
 
     async def __aexit__(self, *_exception: object) -> None:
         """Disconnect; the broker keeps the session and what was not acknowledged."""

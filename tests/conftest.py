@@ -13,9 +13,10 @@ import contextlib
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -179,7 +180,12 @@ def _temporary(dsn: str, template: str | None) -> Iterator[str]:
 
 def _administer(dsn: str, statement: str, *names: str) -> None:
     with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
-        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+        for _ in range(20):
+            with suppress(psycopg.errors.InsufficientPrivilege):  # an autovacuum worker is in there
+                connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+                return
+            time.sleep(0.5)
+    pytest.fail(f"{statement} {names} was refused again and again")
 
 
 def _elsewhere(dsn: str, database: str) -> str:

@@ -72,11 +72,12 @@ def connect(
     window: int,
     clean: bool = False,
     keepalive: int = KEEPALIVE_S,
+    session_s: int = SESSION_S,
 ) -> None:
     """Start connecting; the network thread (`loop_start`) goes on trying for ever."""
     if made.protocol == MQTTProtocolVersion.MQTTv5:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-        properties.SessionExpiryInterval = 0 if clean else SESSION_S
+        properties.SessionExpiryInterval = 0 if clean else session_s
         properties.ReceiveMaximum = window
         made.connect_async(
             settings.mqtt_host,

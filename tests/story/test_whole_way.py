@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.story.conftest import Platform
 
 pytestmark = [pytest.mark.story, pytest.mark.slow]
-PATIENCE_S = 90.0
+PATIENCE_S = 150.0
 GARBAGE = b"\xff not an event"
 
 
