@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import paho.mqtt.client as paho
@@ -33,6 +34,16 @@ def first_fall(platform: Platform) -> dict[str, Any]:
     return alert
 
 
+def garbage_is_put_aside(platform: Platform, node: Node) -> None:
+    """Send garbage until it is among the dead letters: no spool stands behind it to send it again."""
+    for _ in range(30):
+        publish_garbage(platform, node)
+        time.sleep(1)
+        if (GARBAGE, "malformed") in platform.rows("SELECT payload, reason FROM dead_letter"):
+            return
+    pytest.fail("garbage did not become a dead letter")
+
+
 def publish_garbage(platform: Platform, node: Node) -> None:
     """Send what nobody can read, in the name of a registered device."""
     client = paho.Client(CallbackAPIVersion.VERSION2, "story-garbage")
@@ -49,7 +60,7 @@ def test_a_recorded_fall_reaches_a_person_and_garbage_beside_it_is_put_aside(
     platform: Platform, tmp_path: Path
 ) -> None:
     node = hurried(platform.community.nodes[0])
-    publish_garbage(platform, node)
+    garbage_is_put_aside(platform, node)
     start_box(platform.household, tmp_path, node)
     alert = first_fall(platform)
     assert alert["resident"]["name"]
@@ -58,7 +69,6 @@ def test_a_recorded_fall_reaches_a_person_and_garbage_beside_it_is_put_aside(
     stored = platform.rows("SELECT count(*), count(DISTINCT id) FROM event")
     assert stored[0][0] == stored[0][1]
     assert platform.rows("SELECT holder FROM alert WHERE kind = 'fall'")[0] == ("person:officer",)
-    assert (GARBAGE, "malformed") in platform.rows("SELECT payload, reason FROM dead_letter")
 
 
 def test_a_filmed_fall_in_a_public_place_is_raised_for_the_place(
