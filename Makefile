@@ -35,7 +35,7 @@ check: $(VENV)/.dev
 
 # The same tests on mosquitto, Apache Kafka and PostgreSQL; migrations and queries on TimescaleDB.
 stack-test: $(VENV)/.dev
-	@VIGIL_TEST_STACK=real $(PY) -m pytest -q tests/integration tests/story
+	@VIGIL_TEST_STACK=real $(PY) -m pytest -q -m "stack or integration or story"
 
 faults bench accuracy sla drill: $(VENV)/.dev
 	@$(PY) -m tests.$@

@@ -171,7 +171,6 @@ async def apply(connection: Connection, alert: UUID, version: int, step: Step, n
         Conflict: Somebody else was first; names who has it.
         Rejected: The step is not allowed, or lacks something.
     """
-    await _lock_changes(connection)
     before = await get(connection, alert, lock=True)
     if before.version != version:
         meanwhile = await _steps_since(connection, alert, version)
@@ -268,9 +267,17 @@ async def _record(connection: Connection, done: _Recorded, now: datetime) -> Non
 async def get(connection: Connection, alert: UUID, *, lock: bool = False) -> Alert:
     """Return an alert.
 
+    Args:
+        connection: Inside a transaction, if `lock`.
+        alert: Which one.
+        lock: Nobody else changes it until the transaction ends.  The lock of the changes is
+            taken first, here and everywhere, so that no two wait for each other.
+
     Raises:
         NotFound: There is none with this id.
     """
+    if lock:
+        await _lock_changes(connection)
     async with connection.cursor(row_factory=class_row(Alert)) as cursor:
         await cursor.execute(_GET_LOCKED if lock else _GET, [alert])
         found = await cursor.fetchone()

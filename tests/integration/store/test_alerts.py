@@ -210,6 +210,18 @@ async def test_a_batch_on_several_alerts_and_a_person_on_one_of_them_do_not_wait
     assert (await person).holder == LI
 
 
+async def test_who_takes_an_alert_and_a_screen_that_confirms_it_do_not_wait_for_each_other(
+    pool: Pool,
+) -> None:
+    alert = await raised(pool, detection())
+    async with pool.transaction() as screen:
+        seen = await alerts.get(screen, alert, lock=True)
+        person = asyncio.create_task(step(pool, alert, 1, Step(Action.ACKNOWLEDGE, LI)))
+        await asyncio.sleep(0.2)  # long enough for the person to wait for a lock
+        await alerts.apply(screen, alert, seen.version, Step(Action.DELIVER, "system:console"), NOW)
+    assert (await person).holder == LI
+
+
 async def test_changes_are_numbered_in_the_order_in_which_they_become_visible(pool: Pool) -> None:
     """A reader that follows the numbers while many write never finds a lower one later."""
     seen: list[int] = []
