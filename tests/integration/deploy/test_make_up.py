@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,14 +53,25 @@ def up(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def says(command: subprocess.Popen[str], pattern: str, limit_s: float = 30.0) -> str:
-    """Read lines until one matches."""
+    """Return the next line that matches; an empty one when it has ended, or in time says nothing like it."""
     assert command.stdout is not None
+    out, heard = command.stdout.fileno(), _heard.setdefault(command.pid, bytearray())
     deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline and select.select([command.stdout], [], [], 1.0)[0] is not None:
-        line = command.stdout.readline()
-        if re.search(pattern, line) or not line:
-            return line
+    while time.monotonic() < deadline:
+        line, ended, rest = heard.partition(b"\n")
+        if ended:
+            heard[:] = rest
+            if re.search(pattern, line.decode()):
+                return line.decode()
+        elif select.select([out], [], [], 0.2)[0]:
+            if not (more := os.read(out, 65536)):
+                return ""
+            heard += more
     return ""
+
+
+_heard: dict[int, bytearray] = {}
+"""What each command has said and nobody has asked for yet; its own reader would wait for ever."""
 
 
 def all_gone(family: list[psutil.Process], limit_s: float = 10.0) -> bool:
@@ -79,6 +91,18 @@ def family_with_servers(command: subprocess.Popen[str]) -> list[psutil.Process]:
             return family
         time.sleep(0.05)
     raise AssertionError("the servers did not start")
+
+
+def runs_room(command: subprocess.Popen[str], room: str, limit_s: float = 60.0) -> bool:
+    """Wait until a room's process is there."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        for process in psutil.Process(command.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if process.cmdline()[1:] == ["-m", room]:
+                    return True
+        time.sleep(0.05)
+    return False
 
 
 def test_a_second_one_in_parallel_is_refused_with_the_first_ones_number(tmp_path: Path) -> None:
@@ -161,6 +185,8 @@ def test_killed_outright_it_leaves_nothing(up: subprocess.Popen[str]) -> None:
 
 
 def test_a_killed_server_is_one_line_and_comes_back(up: subprocess.Popen[str]) -> None:
+    # The rooms are started when the servers are in the supervisor's care, and not before.
+    assert runs_room(up, "ingest")
     family = family_with_servers(up)
     next(process for process in family if process.name().startswith("tansu")).kill()
     assert re.search(
