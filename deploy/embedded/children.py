@@ -8,6 +8,8 @@ them if the owner cannot.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import functools
 import os
 import re
@@ -15,7 +17,6 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -36,7 +37,7 @@ waits for it."""
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@contextmanager
+@contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Hold back Ctrl-C and its like until a new child is on the books.
 
@@ -89,6 +90,12 @@ class Guard:
         pipe.write(lines.encode())
         pipe.flush()
 
+    def close(self) -> None:
+        """Close our end and wait: whatever we have left running is ended by then."""
+        with contextlib.suppress(BrokenPipeError):  # it was killed, and there is nobody to tell
+            cast("IO[bytes]", self._process.stdin).close()
+        self._process.wait()
+
     @staticmethod
     def _start() -> subprocess.Popen[bytes]:
         script = Path(__file__).with_name("guard.py")
@@ -100,7 +107,9 @@ class Guard:
 @functools.cache
 def _guard() -> Guard:
     """One per process, as the children's numbers are; a process without children has none."""
-    return Guard()
+    guard = Guard()
+    atexit.register(guard.close)
+    return guard
 
 
 class OwnedProcess:

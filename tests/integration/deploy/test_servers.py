@@ -319,6 +319,17 @@ def test_an_owner_killed_while_it_starts_a_child_leaves_nothing(tmp_path: Path, 
     assert wait_until(lambda: not named(str(tmp_path)))
 
 
+def test_an_owner_that_ends_by_itself_has_ended_its_children_by_then(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from deploy.embedded.children import OwnedProcess\n"
+        "OwnedProcess([sys.executable, '-c', 'import time; time.sleep(600)', sys.argv[1]], Path(sys.argv[1]) / 'log')"
+    )
+    command = [sys.executable, "-W", "error", "-c", script, str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not named(str(tmp_path))
+    assert "unclosed file" not in ended.stderr
+
+
 def named(argument: str) -> list[int]:
     """Find running processes that have this argument."""
     everybody = psutil.process_iter(["cmdline"])
