@@ -16,7 +16,7 @@ import structlog
 
 from api import commands
 from api.app import create_app
-from api.escalation.channels import AppriseSender
+from api.escalation.channels import AppriseSender, Mailbox, Routes
 from api.escalation.worker import Escalator
 from api.live import Hub
 from api.passwords import Passwords
@@ -43,7 +43,8 @@ async def serve(settings: ApiSettings) -> None:
         planning = await stack.enter_async_context(open_pool(settings.database_dsn, "api-escalation", 6))
         hub = Hub(settings.database_dsn, live, utc_now)
         link_key = _link_key(settings)
-        escalator = Escalator(planning, AppriseSender(), utc_now, link_key, _address(settings))
+        routes = Routes(Mailbox(settings.api_mailbox), AppriseSender())
+        escalator = Escalator(planning, routes, utc_now, link_key, _address(settings))
         app = create_app(Services(pool, hub, Passwords(), utc_now, _roster_key(settings), link_key))
         checks = {"live": lambda: hub.trouble}
         stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))

@@ -119,6 +119,7 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
         api_secret: Signs the links in notices; without it they end with the process.
         api_url: Where people reach the console, for those links; empty is the address served.
         api_roster_key: File of the key that signs the watchdog's roster.
+        api_mailbox: File that takes notices to `mailbox://` addresses, in demonstrations and drills.
     """
 
     api_host: str = "127.0.0.1"
@@ -126,6 +127,7 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
     api_secret: SecretStr | None = None
     api_url: str = ""
     api_roster_key: Path | None = None
+    api_mailbox: Path | None = None
 
 
 class FallbackSettings(ProcessSettings, MqttSettings):

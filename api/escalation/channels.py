@@ -1,4 +1,4 @@
-"""Routes to people: the platform's own console, and whatever Apprise knows.
+"""Routes to people: whatever Apprise knows, and a mailbox that never leaves this machine.
 
 Neighbour: `worker` sends over them.  "Sent" means that a route has taken the notice; that it
 was delivered is said by a screen, and that somebody has it by that person alone (pitfall 31).
@@ -7,15 +7,21 @@ was delivered is said by a screen, and that somebody has it by that person alone
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import apprise
+import structlog
 
 from api.escalation.messages import Message
 from vigil.errors import Unavailable
 
 SEND_S: Final = 10.0
 """Longest wait for a route; the person's next contact is tried well within 30 s."""
+MAILBOX: Final = "mailbox://"
+"""Begins the address of a contact in the mailbox: `mailbox://{account}/{channel}`."""
+_log = structlog.get_logger(__name__)
 
 
 class Sender(Protocol):
@@ -43,6 +49,48 @@ class AppriseSender:
             raise Unavailable("a contact's route", f"no answer within {SEND_S:.0f} s") from None
         if not taken:
             raise Unavailable("a contact's route", "it refused the notice")
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A file that takes notices for people who are only simulated: demonstrations and drills.
+
+    Each notice is one block of text that says to whom it goes, and one line in the log.
+
+    Attributes:
+        path: The file; None: there is no mailbox, and whoever has a contact in it is not reached.
+    """
+
+    path: Path | None
+
+    async def send(self, url: str, message: Message) -> None:
+        """Append a notice."""
+        if self.path is None:
+            raise Unavailable("a contact's route", "this platform has no mailbox: VIGIL_API_MAILBOX")
+        to = url.removeprefix(MAILBOX)
+        try:
+            await asyncio.to_thread(_append, self.path, f"To {to}\n{message.title}\n{message.body}\n\n")
+        except OSError as error:
+            raise Unavailable("a contact's route", error.strerror or "the mailbox is full") from None
+        _log.info("a notice is in the mailbox", to=to, title=message.title)
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Every route, by the beginning of the address."""
+
+    mailbox: Sender
+    others: Sender
+
+    async def send(self, url: str, message: Message) -> None:
+        """Send by the route that the address names."""
+        route = self.mailbox if url.startswith(MAILBOX) else self.others
+        await route.send(url, message)
 
 
 def _notify(url: str, message: Message) -> bool:

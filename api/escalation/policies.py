@@ -142,8 +142,7 @@ def read(body: object) -> Policy:
 
 _P: Final = PolicyStep
 DEFAULTS: Final[dict[Priority, Policy]] = {
-    # Times are those with which `make sla` answers 99% within 60 s: one officer alone, who
-    # answers in a median 20 s, is too slow for that, so both are told at once and the others early.
+    # Nobody is told later than the design says, most are told earlier: decision 0005.
     Priority.CRITICAL: Policy(
         "critical",
         1,

@@ -158,6 +158,7 @@ def watch(household: Household, place: Place, secrets: Secrets) -> None:
             if ready:
                 say(f"ready: the duty console is at {place.console} (Ctrl-C ends everything)")
                 say(f"sign in as officer, password {secrets.password}; the watchdog's page: {place.watchdog}")
+                say(f"what officers get on their telephones is in {place.mailbox}")
             elif time.monotonic() > patience_ends:
                 say(f"still waiting for {'; '.join(missing)}; logs: {place.var / 'log'}")
                 patience_ends += PATIENCE_S

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 COMMUNITY: Final = "demo"
+ZONE: Final = "Asia/Shanghai"
 SEED: Final = 20240611
 PER_ESTATE: Final = 10
 """Flagged residents of an estate; 40 in all."""
@@ -80,12 +81,23 @@ class Staff:
 STAFF: Final = (
     Staff("officer", "韩晓东", "duty_officer", ("*",), "000-0101"),
     Staff("officer2", "沈佳怡", "duty_officer", ("*",), "000-0102"),
+    Staff("officer3", "顾海涛", "duty_officer", ("*",), "000-0108"),
+    Staff("officer4", "苏婷", "duty_officer", ("*",), "000-0109"),
     Staff("supervisor", "孟凡", "supervisor", ("*",), "000-0103"),
+    Staff("supervisor2", "贺敏", "supervisor", ("*",), "000-0110"),
     Staff("manager", "白雪梅", "community_manager", ("*",), "000-0104"),
     Staff("grid1", "程立", "grid_worker", ("cuihu", "huaian"), "000-0105"),
     Staff("grid2", "丁宁", "grid_worker", ("nanqiao", "wangjiang"), "000-0106"),
+    Staff("grid3", "范琳", "grid_worker", ("wangjiang",), "000-0111"),
+    Staff("grid4", "石磊", "grid_worker", ("huaian",), "000-0112"),
+    Staff("grid5", "唐雨", "grid_worker", ("nanqiao",), "000-0113"),
+    Staff("grid6", "姚军", "grid_worker", ("cuihu",), "000-0114"),
     Staff("ops", "陆航", "ops", ("*",), "000-0107"),
 )
+DUTY: Final = {"duty_officer": "officer", "supervisor": "supervisor", "grid_worker": "grid_worker"}
+"""What somebody of a role does on shift."""
+NIGHT_CREW: Final = frozenset({"officer3", "officer4", "supervisor2", "grid2", "grid4", "grid6"})
+"""On duty from 20:00 to 08:00; the others from 08:00 to 20:00."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +347,7 @@ def _tables(residents: dict[str, list[_Resident]], nodes: tuple[Node, ...]) -> d
     owner = {resident.zone: resident for resident in everybody}
     devices = [(node, device) for node in nodes for device in node.devices]
     return {
-        "community": [{"id": COMMUNITY, "name": "示范社区", "time_zone": "Asia/Shanghai"}],
+        "community": [{"id": COMMUNITY, "name": "示范社区", "time_zone": ZONE}],
         "estate": [
             {"id": id_, "community": COMMUNITY, "name": name} for id_, (name, _, _) in ESTATES.items()
         ],

@@ -74,6 +74,11 @@ class Place:
         return f"http://{self.host}:{self.fallback_port}/"
 
     @property
+    def mailbox(self) -> Path:
+        """File that takes the notices to the demonstration's people."""
+        return self.var / "mailbox.txt"
+
+    @property
     def console(self) -> str:
         """Address of the duty console."""
         return f"http://{self.host}:{self.console_port}/"
@@ -90,7 +95,11 @@ def children(
         watchdog: What the watchdog comes in with.
         free_port: Gives each process a port for its metrics and health.
     """
-    console = {"VIGIL_API_HOST": place.host, "VIGIL_API_PORT": str(place.console_port)}
+    console = {
+        "VIGIL_API_HOST": place.host,
+        "VIGIL_API_PORT": str(place.console_port),
+        "VIGIL_API_MAILBOX": str(place.mailbox),
+    }
     inner: list[tuple[str, Mapping[str, str]]] = [("processors", {}), ("ingest", {}), ("api", console)]
     platform = [_child(name, name, {**place.servers, **own}, place, free_port()) for name, own in inner]
     outside = _child("fallback", "fallback", _watchdog(place, platform, watchdog), place, free_port())

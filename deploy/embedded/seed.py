@@ -1,7 +1,7 @@
 """What `make up` puts into the database before the processes start.
 
-These are the demonstration's rows, its accounts, and the watchdog's canaries with the token of
-its robot.  Rows that are there stay as they are, so that the second `make up` finds what people changed.
+These are the demonstration's rows, its accounts with a roster for the days to come, and the
+watchdog's canaries with the token of its robot.  Rows that are there stay as they are, so that the second `make up` finds what people changed.
 Passwords and tokens are made up once and kept in the data folder, readable by its owner alone.
 """
 
@@ -10,16 +10,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
+from api.escalation.channels import MAILBOX
+from api.escalation.policies import Channel
 from api.passwords import Passwords, digest, new_secret
+from deploy.embedded.community import DUTY, NIGHT_CREW, ZONE
 from fallback.courier import device_of
 from ingest.bridge import partition_of
 from vigil.kafka import PARTITIONS
-from vigil.store import accounts
+from vigil.store import accounts, escalation
 from vigil.store.accounts import EVERY_ESTATE, NewAccount, Token
 from vigil.store.pool import open_pool
 from vigil.store.seed import put_rows
@@ -27,16 +31,19 @@ from vigil.topics import Address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
-    from deploy.embedded.community import DemoCommunity, Row
+    from deploy.embedded.community import DemoCommunity, Row, Staff
     from vigil.store.pool import Connection
 
 CANARIES: Final = 2
 """Nodes of an estate, in partitions of their own; four estates reach every partition twice."""
 TOKEN_FOR: Final = timedelta(days=365)
 ROBOT: Final = "watchdog"
+ROSTER_DAYS: Final = 15
+"""Days of shifts after the day before the start: while it runs for a week, the next 7 days have no gap."""
+MORNING: Final = time(8)
+SHIFT: Final = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,7 @@ async def _seed(
         await put_rows(connection, demo.tables)
         await put_rows(connection, watchdog)
         await _put_accounts(connection, demo, secrets.password)
+        await _put_roster(connection, demo.staff, now)
         robot = Token(ROBOT, "canary", [EVERY_ESTATE])
         await accounts.put_token(connection, robot, digest(secrets.token), now, now + TOKEN_FOR)
 
@@ -120,3 +128,29 @@ async def _put_accounts(connection: Connection, demo: DemoCommunity, password: s
         if await accounts.find_account(connection, staff.id) is None:
             new = NewAccount(staff.id, staff.name, staff.role, staff.estates, staff.phone)
             await accounts.put_account(connection, new, hashed)
+
+
+async def _put_roster(connection: Connection, staff: Sequence[Staff], now: datetime) -> None:
+    """Give everybody with a duty two contacts in the mailbox, verified now, and shifts for the days to come.
+
+    The mailbox is on this machine, so that it is known to work; real contacts are verified by a code.
+    """
+    on_duty = [person for person in staff if person.role in DUTY]
+    for person in on_duty:
+        for position, channel in enumerate((Channel.MESSAGE, Channel.VOICE)):
+            url = f"{MAILBOX}{person.id}/{channel}"
+            await escalation.put_contact(connection, person.id, position, channel, url, now)
+    known = {(account, starts_at) for account, _, starts_at, _ in await escalation.shifts(connection, now)}
+    for person in on_duty:
+        for starts_at in _beginnings(person, now):
+            if starts_at + SHIFT > now and (person.id, starts_at) not in known:
+                duty = DUTY[person.role]
+                await escalation.add_shift(connection, person.id, duty, starts_at, starts_at + SHIFT)
+
+
+def _beginnings(person: Staff, now: datetime) -> list[datetime]:
+    """Return when a person's shifts begin, from yesterday on, in the community's time zone."""
+    yesterday = now.astimezone(ZoneInfo(ZONE)).date() - timedelta(days=1)
+    morning = datetime.combine(yesterday, MORNING, ZoneInfo(ZONE))
+    first = morning + SHIFT if person.id in NIGHT_CREW else morning
+    return [first + timedelta(days=day) for day in range(ROSTER_DAYS + 1)]

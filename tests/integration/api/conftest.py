@@ -77,10 +77,10 @@ class World:
     ) -> UUID:
         """Raise an alert as the processors do."""
         n = next(_numbers)
-        detection = _detection(n, subject or f"resident:{n}", kind, estate, resident, synthetic, self.clock())
+        found = detection(n, subject or f"resident:{n}", kind, estate, resident, synthetic, self.clock())
         new = NewAlert(
-            id=derived_id("alert", detection.id),
-            subject=detection.subject,
+            id=derived_id("alert", found.id),
+            subject=found.subject,
             kind=kind,
             priority=priority,
             estate=estate,
@@ -89,10 +89,10 @@ class World:
             event_time=self.clock(),
             summary={"en": "Hard impact", "zh": "剧烈撞击"},
             synthetic=synthetic,
-            detection=detection.id,
+            detection=found.id,
         )
         async with self.pool.transaction() as connection:
-            await insert_detections(connection, [detection])
+            await insert_detections(connection, [found])
             return await alerts.raise_alert(connection, new, self.clock())
 
     async def client(self) -> httpx.AsyncClient:
@@ -121,7 +121,7 @@ class World:
         return client
 
 
-def _detection(
+def detection(
     n: int, subject: str, kind: str, estate: str, resident: str | None, synthetic: str | None, now: datetime
 ) -> Detection:
     return Detection(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.escalation.policies import DEFAULTS, Policy, Stored, choose, read, timeline
+from api.escalation.policies import DEFAULTS, Channel, Policy, Stored, Target, choose, read, timeline
 from vigil.alerts import Priority
 
 
@@ -59,3 +59,22 @@ def test_a_policy_is_the_same_after_the_database(priority: Priority) -> None:
 def test_a_policy_that_is_not_one_is_refused_with_the_field() -> None:
     with pytest.raises(msgspec.ValidationError, match="target"):
         read({"name": "x", "version": 1, "steps": [{"wait_s": 0, "target": "nobody", "channel": "voice"}]})
+
+
+DESIGN = (
+    (0, Target.OFFICERS, Channel.CONSOLE),
+    (0, Target.OFFICERS, Channel.MESSAGE),
+    (30, Target.OFFICERS, Channel.VOICE),
+    (120, Target.SUPERVISOR, Channel.VOICE),
+    (120, Target.SHIFT, Channel.VOICE),
+    (180, Target.PHONE_TREE, Channel.VOICE),
+)
+"""The design's table for critical alerts; its "second officer" at 60 s is one of the officers at 0 s."""
+
+
+@pytest.mark.parametrize(("wait_s", "target", "channel"), DESIGN)
+def test_a_critical_alert_reaches_nobody_later_than_the_design_says(
+    wait_s: float, target: Target, channel: Channel
+) -> None:
+    entries = timeline(DEFAULTS[Priority.CRITICAL])
+    assert min(e.wait_s for e in entries if (e.target, e.channel) == (target, channel)) <= wait_s
