@@ -70,6 +70,14 @@ def _postgres_away(factor: float) -> Fault:
     return fault
 
 
+def _rolling_restart(cluster: Cluster, _rng: Random) -> None:
+    """Replace every room gracefully, one after another, as an upgrade does."""
+    for room in cluster.rooms.values():
+        room.restart()
+        room.wanted = True
+        cluster.wait_ready()
+
+
 def _failpoint(place: str) -> Fault:
     """Restart a process so that it kills itself when it passes a place for the n-th time."""
 
@@ -173,6 +181,7 @@ def catalogue(factor: float) -> dict[str, Fault]:
         "restart broker 10 times": _restart_server("broker", 10),
         "restart kafka 10 times": _restart_server("kafka", 10),
         "postgres away": _postgres_away(factor),
+        "rolling restart": _rolling_restart,
         "network cut": _cut_network,
         "network flapping": _flap_network,
         "duplicates x100, shuffled": _duplicates,
