@@ -48,6 +48,25 @@ def test_who_was_tried_in_vain_comes_after_who_was_not() -> None:
     assert ids(found) == ["fresh", "tried"]
 
 
+def test_a_walker_goes_to_the_most_urgent_door_while_the_others_telephone() -> None:
+    ordered = rounds.by_urgency([task("high", 3), task("low", 1)], minutes(1))
+    assert rounds.next_task(ordered, walks=True) == (task("high", 3), Method.DOOR)
+    assert rounds.next_task(ordered, walks=False) == (task("high", 3), Method.PHONE)
+
+
+def test_a_high_risk_that_did_not_answer_is_visited_before_anybody_else_is_called() -> None:
+    ordered = rounds.by_urgency([task("low", 1), task("tried", 3, attempts=1)], minutes(1))
+    assert rounds.next_task(ordered, walks=False) == (task("tried", 3, attempts=1), Method.DOOR)
+
+
+def test_walkers_telephone_too_once_the_high_risk_is_seen() -> None:
+    assert rounds.next_task([task("low", 1)], walks=True) == (task("low", 1), Method.PHONE)
+
+
+def test_nobody_is_left_when_everybody_was_seen() -> None:
+    assert rounds.next_task([], walks=True) is None
+
+
 def test_walking_goes_by_building_and_from_the_top_down() -> None:
     tasks = [
         task("c", building="10号楼", floor=9),
