@@ -90,9 +90,9 @@ class EventHandler:
     async def handle(self, connection: Connection, records: Records, now: datetime) -> list[StoredReceipt]:
         """Take a batch of events in."""
         await refresh(connection, self._registry)
-        batch = sort(records, self._registry, now)
-        before = await intake.lock_accounted(connection, batch.accounted)
-        batch = await _undecided(connection, batch, before)
+        arrived = sort(records, self._registry, now)
+        before = await intake.lock_accounted(connection, arrived.accounted)
+        batch = await _undecided(connection, arrived, before)
         new = await self._store(connection, batch)
         fresh = _first_of_each(batch.arrivals, new)
         await intake.take_back(connection, _again(fresh, before), now)
@@ -100,7 +100,7 @@ class EventHandler:
         await _raise_dead(connection, self._registry, batch.dead, new, now)
         watermarks = await intake.account(connection, batch.accounted, now)
         watermarks += await _give_up(connection, fresh, now)
-        _count(batch, fresh, new, now)
+        _count(arrived, fresh, new, now)
         return _receipts(watermarks, self._registry)
 
     async def bury(
@@ -152,11 +152,11 @@ async def record(connection: Connection, made: Decisions, now: datetime) -> None
 async def _undecided(connection: Connection, batch: Sorted, before: Mapping[Key, Accounted]) -> Sorted:
     """Leave out what has been decided before: each sequence number ends as exactly one thing.
 
-    Consent may have changed since, or the registry; what was stored stays stored, and what
-    was withheld stays withheld.
+    Consent may have changed since, or the registry; what was stored stays stored (even if its row
+    has been deleted in time), and what was withheld stays withheld.
     """
-    again = (a.envelope.id for a in batch.arrivals if a.envelope.seq in before[a.key])
-    ended = await intake.ended_otherwise(connection, again)
+    again = _again(batch.arrivals, before)
+    ended = {id_ for _, _, id_ in again} - await intake.given_up(connection, again)
     return Sorted(
         [a for a in batch.arrivals if a.envelope.id not in ended],
         [w for w in batch.withheld if w.seq not in before[w.node, w.boot, w.lane]],
@@ -174,9 +174,9 @@ def undecided_dead(letters: Iterable[Dead], before: Mapping[Key, Accounted]) -> 
     ]
 
 
-def _again(fresh: Iterable[Arrival], before: Mapping[Key, Accounted]) -> list[tuple[Key, int, UUID]]:
-    """Return what is stored now although it had been given up: dead or shed."""
-    return [(a.key, a.envelope.seq, a.envelope.id) for a in fresh if a.envelope.seq in before[a.key]]
+def _again(arrivals: Iterable[Arrival], before: Mapping[Key, Accounted]) -> list[tuple[Key, int, UUID]]:
+    """Return key, number and id of the events that were accounted for before."""
+    return [(a.key, a.envelope.seq, a.envelope.id) for a in arrivals if a.envelope.seq in before[a.key]]
 
 
 async def _give_up(connection: Connection, fresh: Iterable[Arrival], now: datetime) -> list[Watermark]:

@@ -322,19 +322,33 @@ def _accounted(ranges: Multirange[int]) -> Accounted:
     return Accounted(tuple(((r.lower or 0), (r.upper or 0) - 1) for r in ranges))
 
 
-async def ended_otherwise(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
-    """Return which events were withheld, or stored as implausible, before.
+async def given_up(connection: Connection, again: Iterable[tuple[Key, int, UUID]]) -> set[UUID]:
+    """Return which events may be stored although they are accounted for: those that ended as dead or shed.
 
-    A consent given later does not bring them back, nor does a time that has come meanwhile.
+    What was stored, withheld or implausible has ended for good.  The watermark remembers that for
+    ever and the rows do not: `vigil.store.retention` deletes them in time, and an event that is
+    sent again after that is no new one.  Nor does a consent given later bring anything back.
+
+    Args:
+        connection: Inside a transaction that holds `lock_accounted` for these.
+        again: Key, sequence number and id of events that are accounted for.
     """
-    wanted = list(ids)
-    if not wanted:
+    events = list(again)
+    if not events:
         return set()
+    columns = [[key[i] for key, _, _ in events] for i in range(3)]
     cursor = await connection.execute(
-        "SELECT id FROM withheld WHERE id = ANY(%(ids)s) UNION ALL SELECT id FROM implausible WHERE id = ANY(%(ids)s)",
-        {"ids": wanted},
+        _GIVEN_UP, [*columns, [seq for _, seq, _ in events], [id_ for _, _, id_ in events]], binary=True
     )
     return {id_ for (id_,) in await cursor.fetchall()}
+
+
+_GIVEN_UP: Final = """
+    SELECT id FROM unnest(%b::text[], %b::text[], %b::text[], %b::int8[], %b::uuid[]) AS t(node, boot, lane, seq, id)
+    WHERE EXISTS (SELECT FROM dead_letter d WHERE d.id = t.id AND d.replayed_at IS NULL)
+       OR EXISTS (SELECT FROM shed s
+                  WHERE (s.node, s.boot, s.lane) = (t.node, t.boot, t.lane) AND s.seqs @> t.seq)
+"""
 
 
 async def take_back(connection: Connection, stored: Iterable[tuple[Key, int, UUID]], now: datetime) -> None:

@@ -151,6 +151,28 @@ async def test_a_batch_sent_again_adds_nothing_and_is_receipted_like_the_first_t
 
 
 @one_by_one
+async def test_what_was_deleted_in_time_is_not_decided_on_again_when_it_is_sent_again(
+    connection: Any, handler: EventHandler
+) -> None:
+    """Also when the whole log is read anew: a year-old fall must page nobody."""
+    batch = [
+        record(event(fall(), 1)),
+        record(event(Sos(by="cord"), 2)),
+        record(event(seq=3, time=datetime(1970, 1, 1, tzinfo=UTC))),
+        record(event(SensorChanged(sensor="door", state=True), 1, device="door")),
+    ]
+    first = await handler.handle(connection, batch, NOW)
+    await connection.execute(
+        """DELETE FROM alert_evidence; DELETE FROM alert_transition; DELETE FROM alert;
+           DELETE FROM detection; DELETE FROM event; DELETE FROM implausible"""
+    )
+    before = REGISTRY.get_sample_value("vigil_events_duplicate_total", {"lane": "alarm"}) or 0
+    assert await handler.handle(connection, batch, NOW) == first
+    assert await counts(connection) == {}
+    assert REGISTRY.get_sample_value("vigil_events_duplicate_total", {"lane": "alarm"}) == before + 3
+
+
+@one_by_one
 async def test_a_hole_holds_the_receipt_back_until_it_is_filled(
     connection: Any, handler: EventHandler
 ) -> None:

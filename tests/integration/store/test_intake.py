@@ -166,14 +166,20 @@ async def test_what_was_stored_is_not_stored_again_as_implausible(connection: An
 
 
 @pytest.mark.asyncio
-async def test_what_was_withheld_or_implausible_has_ended_so(connection: Any) -> None:
+async def test_only_what_is_dead_or_shed_may_be_stored_after_all(connection: Any) -> None:
+    """What was stored, withheld or implausible has ended, whether or not its row is still there."""
     await intake.insert_withheld(
         connection, [Withheld(row(1).id, *KEY, 1, "fall_detection", date(2026, 3, 1))]
     )
     await intake.insert_implausible(connection, [row(2)])
     await intake.insert_events(connection, "event", [row(3)])
-    ended = await intake.ended_otherwise(connection, [row(seq).id for seq in range(1, 5)])
-    assert ended == {row(1).id, row(2).id}
+    await intake.insert_dead(connection, [dead(5), dead(6)])
+    await intake.account(connection, {KEY: [(1, 6)]}, NOW)
+    await intake.insert_shed(connection, [ShedRange(*KEY, 7, 8, "spool_full")])
+    await intake.take_back(connection, [(KEY, 6, row(6).id), (KEY, 8, row(8).id)], NOW)
+    again = [(KEY, seq, row(seq).id) for seq in range(1, 9)]
+    assert await intake.given_up(connection, again) == {row(5).id, row(7).id}
+    assert await intake.given_up(connection, []) == set()
 
 
 @pytest.mark.asyncio
