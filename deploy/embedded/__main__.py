@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.embedded.children import ENDING
 from deploy.embedded.community import COMMUNITY, ESTATES, community
 from deploy.embedded.plan import MIGRATE, Node, Place, Watchdog, children
-from deploy.embedded.seed import canaries, kept_secrets, seed
+from deploy.embedded.seed import canaries, kept_roster_key, kept_secrets, seed
 from deploy.embedded.servers import HOST, EmbeddedStack, free_port, refuse_full_disk, refuse_taken_port
 from deploy.embedded.supervisor import Household, Program
 from edge.fetch import fetch
@@ -178,7 +178,8 @@ def run(var: Path) -> None:
     refuse_full_disk("vigil", var)
     data = recordings()
     stack = EmbeddedStack(var)
-    place = Place(var, HOST, console, page, stack.addresses.environment())
+    key = kept_roster_key(var)
+    place = Place(var, HOST, console, page, key.file, stack.addresses.environment())
     household = Household(say, random.random)
     say("starting MQTT, Kafka and PostgreSQL; the Kafka log is in memory only and ends with this run")
     try:
@@ -189,7 +190,7 @@ def run(var: Path) -> None:
         demo, secrets = community(data, pose_model(var, data)), kept_secrets(var)
         canary_nodes = canaries(COMMUNITY, list(ESTATES))
         seed(stack.addresses.database_dsn, demo, canary_nodes, secrets, utc_now())
-        watchdog = Watchdog(secrets.token, secrets.password, canary_nodes)
+        watchdog = Watchdog(secrets.token, secrets.roster_token, key.public, secrets.password, canary_nodes)
         for child in children(place, nodes(var, demo), watchdog, free_port):
             log = var / "log" / f"{child.name}.log"
             household.take_in(Program(child, log, ROOT), time.monotonic())

@@ -51,6 +51,8 @@ _GIVEN: Final = (
     "秀英", "桂兰", "玉梅", "淑珍", "凤英", "素芬", "惠芳", "丽华", "美玲", "月娥",
     "建国", "德福", "志强", "永康", "文斌", "国栋", "长生", "守信", "明远", "福林",
 )  # fmt: skip
+_NOTES: Final = ("听力不好，请用力敲门", "", "用助行器，开门慢", "", "家里有狗")
+"""What a helper at the door must know."""
 _HOME_SENSORS: Final[tuple[DeviceKind, ...]] = ("door", "motion", "bed", "appliance", "water_use")
 _PUBLIC: Final = (
     ("garden", "中心花园", 120.0, 150.0),
@@ -193,12 +195,29 @@ def _resident(rng: Random, estate: str, n: int, name: str) -> _Resident:
         "flagged": True,
         "risk": 3 if age >= 88 else rng.choice((1, 1, 2)),
         "lives_alone": rng.random() < 0.7,
-        "profile": {"age": age},
+        "profile": {"age": age, **_contacts(estate, n)},
     }
     # The ninth of an estate wants no detection at all, and has a button.
     if n == PER_ESTATE - 1:
         return _Resident(row, home, "sos_button", ())
     return _Resident(row, home, "wrist_band" if n % 3 == 2 else "pendant")
+
+
+def _contacts(estate: str, n: int) -> Row:
+    """Return whom to telephone and who has a key: what the paper in a fallback is for."""
+    number = 100 * list(ESTATES).index(estate) + n
+    family = {"name": f"{_SURNAMES[number % 20]}女士", "phone": f"000-7{number:03d}", "relation": "女儿"}
+    neighbour = {
+        "name": f"{_SURNAMES[(number + 7) % 20]}师傅",
+        "phone": f"000-6{number:03d}",
+        "relation": "邻居",
+    }
+    property_ = {"name": f"{ESTATES[estate][0]}物业值班室", "phone": "000-0300", "relation": "物业"}
+    return {
+        "family": [family] if n % 4 else [],
+        "key_holders": [neighbour, property_] if n % 3 else [property_],
+        "note": _NOTES[n % len(_NOTES)],
+    }
 
 
 def _simulated(estate: str, n: int, residents: list[_Resident]) -> Node:

@@ -40,12 +40,16 @@ class Watchdog:
     """What the watchdog comes in with.
 
     Attributes:
-        token: Its robot's, at the API.
+        token: Its robot officer's, at the API.
+        roster_token: Its own there, for the roster.
+        roster_key: Public half of the key that the roster is signed with.
         passphrase: Opens its page and its papers.
         canaries: Its canary nodes.
     """
 
     token: str
+    roster_token: str
+    roster_key: str
     passphrase: str
     canaries: Sequence[Address]
 
@@ -59,6 +63,7 @@ class Place:
         host: Address the processes bind.
         console_port: Port of the duty console.
         fallback_port: Port of the watchdog's own page.
+        roster_key: File that the API signs the roster with.
         servers: Settings that name the servers.
     """
 
@@ -66,7 +71,13 @@ class Place:
     host: str
     console_port: int
     fallback_port: int
+    roster_key: Path
     servers: Mapping[str, str]
+
+    @property
+    def packs(self) -> tuple[Path, ...]:
+        """Folders that take the fallback packs; on a real site they lie on two disks."""
+        return (self.var / "packs" / "1", self.var / "packs" / "2")
 
     @property
     def watchdog(self) -> str:
@@ -99,6 +110,7 @@ def children(
         "VIGIL_API_HOST": place.host,
         "VIGIL_API_PORT": str(place.console_port),
         "VIGIL_API_MAILBOX": str(place.mailbox),
+        "VIGIL_API_ROSTER_KEY": str(place.roster_key),
     }
     inner: list[tuple[str, Mapping[str, str]]] = [("processors", {}), ("ingest", {}), ("api", console)]
     platform = [_child(name, name, {**place.servers, **own}, place, free_port()) for name, own in inner]
@@ -116,6 +128,9 @@ def _watchdog(place: Place, platform: Sequence[Child], watchdog: Watchdog) -> di
         "VIGIL_FALLBACK_HOST": place.host,
         "VIGIL_FALLBACK_PORT": str(place.fallback_port),
         "VIGIL_FALLBACK_TOKEN": watchdog.token,
+        "VIGIL_FALLBACK_ROSTER_TOKEN": watchdog.roster_token,
+        "VIGIL_FALLBACK_ROSTER_KEY": watchdog.roster_key,
+        "VIGIL_FALLBACK_PACKS": ",".join(map(str, place.packs)),
         "VIGIL_FALLBACK_PASSPHRASE": watchdog.passphrase,
         "VIGIL_FALLBACK_CANARIES": ",".join(f"{c.community}/{c.estate}/{c.node}" for c in watchdog.canaries),
         "VIGIL_FALLBACK_PROBES": ",".join(f"{child.name}={child.ready_url}" for child in platform),

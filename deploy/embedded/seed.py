@@ -8,12 +8,14 @@ Passwords and tokens are made up once and kept in the data folder, readable by i
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
 from api.escalation.channels import MAILBOX
@@ -23,6 +25,7 @@ from deploy.embedded.community import DUTY, NIGHT_CREW, ZONE
 from fallback.courier import device_of
 from ingest.bridge import partition_of
 from vigil.kafka import PARTITIONS
+from vigil.roster import read_private_key, write_public_key
 from vigil.store import accounts, escalation
 from vigil.store.accounts import EVERY_ESTATE, NewAccount, Token
 from vigil.store.pool import open_pool
@@ -30,7 +33,7 @@ from vigil.store.seed import put_rows
 from vigil.topics import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from deploy.embedded.community import DemoCommunity, Row, Staff
@@ -48,28 +51,55 @@ SHIFT: Final = timedelta(hours=12)
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What people and the robot come in with.
+    """What people and the watchdog come in with.
 
     Attributes:
         password: Of every account of the demonstration.
-        token: Of the watchdog's robot.
+        token: Of the watchdog's robot officer.
+        roster_token: Of the watchdog itself, for the roster and for handing alerts over.
     """
 
     password: str
     token: str
+    roster_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class RosterKey:
+    """The key that the platform signs the roster with.
+
+    Attributes:
+        file: Its private half, which the API alone reads.
+        public: Its public half, which the watchdog trusts.
+    """
+
+    file: Path
+    public: str
 
 
 def kept_secrets(var: Path) -> Secrets:
     """Return the secrets of this data folder, made up at the first call."""
-    return Secrets(_kept(var / "console.password"), _kept(var / "watchdog.token"))
+    files = ("console.password", "watchdog.token", "roster.token")
+    return Secrets(*(_kept(var / name, new_secret) for name in files))
 
 
-def _kept(file: Path) -> str:
+def kept_roster_key(var: Path) -> RosterKey:
+    """Return the key of this data folder's roster, made up at the first call."""
+    file = var / "roster.key"
+    _kept(file, _new_key)
+    return RosterKey(file, write_public_key(read_private_key(file).public_key()))
+
+
+def _kept(file: Path, make: Callable[[], str]) -> str:
     if not file.exists() or not file.stat().st_size:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(0o600)
-        file.write_text(new_secret(), encoding="ascii")
+        file.write_text(make(), encoding="ascii")
     return file.read_text(encoding="ascii")
+
+
+def _new_key() -> str:
+    return base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode()
 
 
 def canaries(community: str, estates: Sequence[str]) -> list[Address]:
@@ -117,8 +147,17 @@ async def _seed(
         await put_rows(connection, watchdog)
         await _put_accounts(connection, demo, secrets.password)
         await _put_roster(connection, demo.staff, now)
-        robot = Token(ROBOT, "canary", [EVERY_ESTATE])
-        await accounts.put_token(connection, robot, digest(secrets.token), now, now + TOKEN_FOR)
+        await _put_tokens(connection, secrets, now)
+
+
+async def _put_tokens(connection: Connection, secrets: Secrets, now: datetime) -> None:
+    """Let the watchdog in: its robot officer, and itself for the roster."""
+    for name, role, secret in (
+        (ROBOT, "canary", secrets.token),
+        (f"{ROBOT}-roster", "watchdog", secrets.roster_token),
+    ):
+        token = Token(name, role, [EVERY_ESTATE])
+        await accounts.put_token(connection, token, digest(secret), now, now + TOKEN_FOR)
 
 
 async def _put_accounts(connection: Connection, demo: DemoCommunity, password: str) -> None:

@@ -36,7 +36,7 @@ async def roster(database: str, now: datetime) -> Rota:
 
 
 def seeded(database: str, now: datetime) -> Rota:
-    seed(database, community(), [], Secrets("a password for the tests", "token"), now)
+    seed(database, community(), [], Secrets("a password for the tests", "token", "roster token"), now)
     return asyncio.run(roster(database, now))
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from deploy.embedded.plan import Node, Place, Watchdog, children
 from vigil.topics import Address
 
-PLACE = Place(Path("var"), "127.0.0.1", 8000, 8090, {"VIGIL_MQTT_PORT": "1883"})
-WATCHDOG = Watchdog("token", "passphrase", [Address("c", "e", "canary-1"), Address("c", "e", "canary-2")])
+PLACE = Place(Path("var"), "127.0.0.1", 8000, 8090, Path("var/roster.key"), {"VIGIL_MQTT_PORT": "1883"})
+CANARIES = [Address("c", "e", "canary-1"), Address("c", "e", "canary-2")]
+WATCHDOG = Watchdog("token", "roster token", "public key", "passphrase", CANARIES)
 NODES = [Node("n1", Path("n1.yaml"), {}), Node("n2", Path("n2.yaml"), {"VIGIL_DATA": "data"})]
 
 
@@ -62,3 +63,16 @@ def test_the_watchdog_comes_in_with_its_token_and_its_canaries() -> None:
     assert made["fallback"].env["VIGIL_FALLBACK_TOKEN"] == "token"
     assert made["fallback"].env["VIGIL_FALLBACK_CANARIES"] == "c/e/canary-1,c/e/canary-2"
     assert all("VIGIL_FALLBACK_TOKEN" not in child.env for name, child in made.items() if name != "fallback")
+
+
+def test_the_roster_is_signed_by_the_api_and_trusted_by_the_watchdog() -> None:
+    made = {child.name: child for child in children(PLACE, NODES, WATCHDOG, numbers().__next__)}
+    assert made["api"].env["VIGIL_API_ROSTER_KEY"] == "var/roster.key"
+    assert made["fallback"].env["VIGIL_FALLBACK_ROSTER_KEY"] == "public key"
+    assert made["fallback"].env["VIGIL_FALLBACK_ROSTER_TOKEN"] == "roster token"
+    assert "VIGIL_API_ROSTER_KEY" not in made["fallback"].env
+
+
+def test_the_packs_go_to_two_places() -> None:
+    made = {child.name: child for child in children(PLACE, NODES, WATCHDOG, numbers().__next__)}
+    assert made["fallback"].env["VIGIL_FALLBACK_PACKS"] == "var/packs/1,var/packs/2"
