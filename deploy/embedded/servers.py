@@ -509,8 +509,62 @@ class Addresses:
         }
 
 
-class EmbeddedStack:
+class ServerStack(ABC):
+    """The three servers, started and stopped together."""
+
+    broker: ServerProcess
+    kafka: ServerProcess
+    postgres: ServerProcess
+
+    @property
+    @abstractmethod
+    def addresses(self) -> Addresses:
+        """Where they are."""
+
+    @property
+    def servers(self) -> tuple[ServerProcess, ...]:
+        """All of them, the database last."""
+        return (self.broker, self.kafka, self.postgres)
+
+    def start(self) -> None:
+        """Start all, side by side.
+
+        Raises:
+            ServerError: One does not start; the others are stopped.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        for server in self.servers:
+            server.launch()
+        for server in self.servers:
+            server.wait_ready()
+
+    def stop(self) -> None:
+        """Stop all, the database last."""
+        for server in self.servers:
+            server.stop()
+
+    def __enter__(self) -> Self:
+        """Start all."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop all."""
+        self.stop()
+
+
+class EmbeddedStack(ServerStack):
     """The three servers, each in a folder of its own below one folder."""
+
+    postgres: Postgres
 
     def __init__(self, folder: Path, mqtt_port: int = 0, kafka_port: int = 0, postgres_port: int = 0) -> None:
         """Name the folder; nothing is started.  Ports as for each server."""
@@ -531,35 +585,3 @@ class EmbeddedStack:
             kafka_incarnation="",
             database_dsn=self.postgres.dsn,
         )
-
-    def start(self) -> None:
-        """Start all, side by side.
-
-        Raises:
-            ServerError: One does not start; the others are stopped.
-        """
-        servers = (self.broker, self.kafka, self.postgres)
-        try:
-            for server in servers:
-                server.launch()
-            for server in servers:
-                server.wait_ready()
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stop all, the database last."""
-        for server in (self.broker, self.kafka, self.postgres):
-            server.stop()
-
-    def __enter__(self) -> Self:
-        """Start all."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop all."""
-        self.stop()

@@ -9,13 +9,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from deploy.embedded.servers import HOST, Addresses
+from deploy.embedded.servers import HOST, Addresses, ServerStack
 from tests.servers import kafka, mosquitto, postgres
+from tests.servers.kafka import QUICK, ApacheKafka, bootstrap
+from tests.servers.mosquitto import Mosquitto
+from tests.servers.postgres import DebianPostgres
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
 
 def missing() -> list[str]:
@@ -24,7 +25,7 @@ def missing() -> list[str]:
     return [reason for reason in reasons if reason is not None]
 
 
-class RealStack:
+class RealStack(ServerStack):
     """The three servers, each in a folder of its own below one folder.
 
     Args:
@@ -33,10 +34,13 @@ class RealStack:
         jvm: Options of Kafka's Java machine.
     """
 
-    def __init__(self, folder: Path, *, fsync: bool = False, jvm: str = kafka.QUICK) -> None:
-        self.broker = mosquitto.Mosquitto(folder / "mqtt")
-        self.kafka = kafka.ApacheKafka(folder / "kafka", jvm=jvm)
-        self.postgres = postgres.DebianPostgres(folder / "postgres", fsync=fsync)
+    kafka: ApacheKafka
+    postgres: DebianPostgres
+
+    def __init__(self, folder: Path, *, fsync: bool = False, jvm: str = QUICK) -> None:
+        self.broker = Mosquitto(folder / "mqtt")
+        self.kafka = ApacheKafka(folder / "kafka", jvm=jvm)
+        self.postgres = DebianPostgres(folder / "postgres", fsync=fsync)
 
     @property
     def addresses(self) -> Addresses:
@@ -46,39 +50,14 @@ class RealStack:
             mqtt_port=self.broker.port,
             mqtt_protocol=5,
             mqtt_shared=True,
-            kafka_bootstrap=kafka.bootstrap(self.kafka),
+            kafka_bootstrap=bootstrap(self.kafka),
             kafka_idempotent=False,
             kafka_incarnation="",
             database_dsn=self.postgres.dsn,
         )
 
-    def start(self) -> None:
-        """Start all, side by side (PostgreSQL's and Kafka's preparations too).
-
-        Raises:
-            ServerError: One does not start; the others are stopped.
-        """
-        servers = (self.broker, self.kafka, self.postgres)
-        try:
-            with ThreadPoolExecutor(len(servers)) as pool:
-                for started in [pool.submit(server.start) for server in servers]:
-                    started.result()
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stop all, the database last."""
-        for server in (self.broker, self.kafka, self.postgres):
-            server.stop()
-
-    def __enter__(self) -> Self:
-        """Start all."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop all."""
-        self.stop()
+    def _start(self) -> None:
+        """Start each in a thread: PostgreSQL's and Kafka's preparations take long too."""
+        with ThreadPoolExecutor(len(self.servers)) as pool:
+            for started in [pool.submit(server.start) for server in self.servers]:
+                started.result()
