@@ -44,10 +44,11 @@ from fallback.ears import Ears
 from fallback.exercise import Exercise
 from fallback.officer import Officer
 from fallback.page import Page
+from fallback.senses import Noted
 from fallback.snapshot import Keeper
 from fallback.state import Mode
 from fallback.store import Store
-from fallback.watchdog import Fact, Noted, Watchdog
+from fallback.watchdog import Fact, Watchdog
 from fallback.web import Signer, serving
 from vigil.clock import utc_now
 from vigil.errors import Rejected, Stop, Unavailable

@@ -7,11 +7,16 @@ one of them does, so that a rolling deployment is no failure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fallback.state import Cause, Findings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vigil.progress import Work
 
 PERIOD: Final = timedelta(seconds=5)
 """Between two looks at a process."""
@@ -30,6 +35,7 @@ class Process:
         since: When the first of them was.
         detail: What the last look found wrong.
         seen_at: When it was last found ready.
+        progress: How far each kind of its work had come at the last look.
     """
 
     service: str
@@ -38,6 +44,7 @@ class Process:
     since: datetime | None = None
     detail: str = ""
     seen_at: datetime | None = None
+    progress: Mapping[str, Work] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -45,11 +52,33 @@ class Process:
         return self.missed >= MISSED
 
 
-def looked(process: Process, wrong: str | None, now: datetime) -> Process:
-    """Take one look's result in; `wrong` is None where the process was ready."""
+def looked(
+    process: Process, wrong: str | None, now: datetime, progress: Mapping[str, Work] | None = None
+) -> Process:
+    """Take one look's result in.
+
+    Args:
+        process: As it was.
+        wrong: What kept it from being ready, or None.
+        now: When it was looked at.
+        progress: What it said of its work.
+    """
+    progress = progress or {}
+    wrong = wrong or standing_still(process.progress, progress)
     if wrong is None:
-        return Process(process.service, process.url, seen_at=now)
-    return replace(process, missed=process.missed + 1, since=process.since or now, detail=wrong)
+        return Process(process.service, process.url, seen_at=now, progress=progress)
+    since = process.since or now
+    return replace(process, missed=process.missed + 1, since=since, detail=wrong, progress=progress)
+
+
+def standing_still(before: Mapping[str, Work], now: Mapping[str, Work]) -> str | None:
+    """Return which work has not moved since the look before although some was waiting then and is now."""
+    still = [
+        f"{name}: {work.waiting} waiting, none done"
+        for name, work in now.items()
+        if name in before and before[name].waiting and work.waiting and work.done == before[name].done
+    ]
+    return "; ".join(still) or None
 
 
 def findings(processes: list[Process]) -> Findings:

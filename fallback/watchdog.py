@@ -1,38 +1,28 @@
 """Turns the wheel: canaries out, facts in, findings, verdicts, notices.
 
-Place in the flow: `__main__` calls `step` twice a second; `page` calls what a person asks
-for, from its own threads, so that everything here is under one lock.  Nothing here waits
-for the network: `courier`, `officer` and `probes` do, and bring facts.
+Place in the flow: `__main__` calls `step` four times a second; `page` calls what a person asks
+for, from its own threads, so that everything here is under one lock.  `senses` holds what else
+was seen, `welfare` who is unprotected.  Nothing here waits for the network: `courier`,
+`officer`, `ears` and `probes` do, and bring facts.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import structlog
 
-from fallback import (
-    canary,
-    coverage,
-    lane,
-    liveness,
-    metrics,
-    reconcile,
-    records,
-    rounds,
-    state,
-    store,
-    words,
-)
+from fallback import canary, lane, metrics, state, store, words
 from fallback.canary import Run, Stage
 from fallback.courier import Acked, Stored, device_of
 from fallback.officer import Passed
-from fallback.probes import Looked
-from fallback.state import Cause, Findings, Gates, Mode, Verdict
+from fallback.senses import Sensed, Senses
+from fallback.state import Findings, Gates, Mode, Verdict
+from fallback.welfare import Round, Welfare
 from vigil.errors import NotFound
 from vigil.roster import HIGH
 from vigil.topics import Lane
@@ -42,10 +32,8 @@ if TYPE_CHECKING:
     from datetime import tzinfo
     from sqlite3 import Connection
 
-    from fallback.coverage import Coverage
     from fallback.liveness import Process
     from fallback.reconcile import Pair
-    from fallback.rounds import Check, Progress, Task
     from fallback.store import Store
     from vigil.roster import Resident, Roster
     from vigil.topics import Address
@@ -53,45 +41,15 @@ if TYPE_CHECKING:
 STOOD_STILL: Final = timedelta(seconds=4)
 """Between two steps: the watchdog itself was stopped, or its clock jumped; what was under way
 meanwhile says nothing of the platform."""
-BEFORE: Final = timedelta(minutes=1)
-"""Longer than the way can have been broken before the first look or canary that missed."""
-_NEVER: Final = datetime.min.replace(tzinfo=UTC)
-_BREAKS: Final = frozenset({"canary", "canary_flapping", "service"})
-"""Causes whose beginning is the beginning of being unprotected."""
 REMEMBERED: Final = timedelta(days=2)
 """How long canaries are kept; the log stays for ever."""
 KEPT_RUNS: Final = 120
 """Canaries of an estate in memory: sixteen minutes, more than closing a fallback looks back."""
-_log = structlog.get_logger(__name__)
-
 COVERED: Final = timedelta(seconds=1)
 """Between two looks at who is unprotected."""
+_log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A node said, or its will says, whether it is online."""
-
-    node: str
-    online: bool
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """Something else that is wrong or well again: the other instance, the packs, the notices.
-
-    Attributes:
-        code: Of the cause.
-        wrong: What is wrong, or None.
-    """
-
-    code: str
-    wrong: str | None
-    at: datetime
-
-
-Fact = Acked | Stored | Passed | Looked | Heard | Noted
+Fact = Acked | Stored | Passed | Sensed
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +94,15 @@ class Watchdog:
     ) -> None:
         self._good_for = good_for
         self._store = store_
-        self._roster = roster
-        self._silent: dict[str, datetime] = {}
-        self._noted: dict[str, Cause] = {}
+        self._senses = Senses(processes)
+        self._welfare = Welfare(store_, roster)
         self._covered_at = now
-        self._coverage: dict[str, list[Coverage]] = {}
         self._lock = threading.RLock()
         self._zone = zone
         self._estates = {
             id_: Estate(id_, tuple(nodes), tuple(store.runs(store_, id_, KEPT_RUNS)))
             for id_, nodes in estates.items()
         }
-        self._processes = {process.url: process for process in processes}
         self._stepped_at = now
         self._forgot_at = now
         kept = store.verdicts(store_)
@@ -164,6 +119,7 @@ class Watchdog:
             if not timedelta(0) <= now - self._stepped_at <= STOOD_STILL:
                 _log.warning("the watchdog stood still", seconds=(now - self._stepped_at).total_seconds())
                 self._void()
+                self._senses.stood_still(now)
             self._stepped_at = now
             for fact in facts:
                 self._take(fact)
@@ -188,22 +144,8 @@ class Watchdog:
                     self._stamp(UUID(event), Stage.STORED, at)
             case Passed(event, stage, at):
                 self._stamp(event, stage, at)
-            case Looked(url, wrong, at):
-                self._processes[url] = liveness.looked(self._processes[url], wrong, at)
-            case Heard(node, online, at):
-                if online:
-                    self._silent.pop(node, None)
-                else:
-                    self._silent.setdefault(node, at)
-            case Noted(code, wrong, at):
-                self._note(code, wrong, at)
-
-    def _note(self, code: str, wrong: str | None, at: datetime) -> None:
-        if wrong is None:
-            self._noted.pop(code, None)
-            return
-        since = self._noted[code].since if code in self._noted else at
-        self._noted[code] = Cause(code, "", since, wrong)
+            case _:
+                self._senses.take(fact)
 
     def _stamp(self, event: UUID, stage: Stage, at: datetime) -> None:
         for estate in self._estates.values():
@@ -258,22 +200,9 @@ class Watchdog:
     def findings(self, id_: str) -> Findings:
         """Return what is wrong with an estate now."""
         with self._lock:
-            services = liveness.findings(list(self._processes.values()))
+            seen = self._senses.findings(id_, self._welfare.nodes(id_), self._stepped_at)
             canaries = canary.findings(list(self._estates[id_].runs))
-            soft = services.soft + canaries.soft + self._silent_nodes(id_) + tuple(self._noted.values())
-            return Findings(services.hard + canaries.hard, soft)
-
-    def _silent_nodes(self, id_: str) -> tuple[Cause, ...]:
-        """Return the nodes of an estate whose residents are to be named."""
-        roster = self._roster()
-        residents = roster.residents if roster else []
-        served = {each.node for r in residents if r.estate == id_ for each in r.protections}
-        silent = sorted(served & self._silent_now().keys())
-        return tuple(Cause("node", node, self._silent[node]) for node in silent)
-
-    def _silent_now(self) -> dict[str, datetime]:
-        long_ago = self._stepped_at - coverage.SILENT
-        return {node: since for node, since in self._silent.items() if since <= long_ago}
+            return Findings(seen.hard + canaries.hard, seen.soft + canaries.soft)
 
     def _look(self, id_: str, now: datetime) -> None:
         self._enter(id_, state.look(self._verdicts[id_], self.findings(id_), now), now)
@@ -287,32 +216,19 @@ class Watchdog:
             if after.mode is not before.mode:
                 self._announce(connection, id_, after, now)
         if after.mode is not before.mode:
-            self._begin_rounds(id_, before, after)
+            if after.mode is Mode.FALLBACK and before.declared_at is None:
+                self._welfare.begin_rounds(id_)
             self._cover(id_, now)
-
-    def _begin_rounds(self, id_: str, before: Verdict, after: Verdict) -> None:
-        if after.mode is not Mode.FALLBACK or before.declared_at is not None:
-            return
-        residents = [resident.id for resident in self.residents(id_)]
-        with self._store.transaction() as connection:
-            records.clear_round(connection, id_, residents)
 
     def _announce(self, connection: Connection, id_: str, verdict: Verdict, now: datetime) -> None:
         detail = "; ".join(words.cause(cause).en for cause in verdict.causes)
         _log.warning("verdict", estate=id_, mode=verdict.mode, causes=detail)
         store.write_log(connection, now, id_, verdict.by, verdict.mode, detail, drill=verdict.drill)
-        residents = self.residents(id_)
+        residents = self._welfare.residents(id_)
         high = sum(resident.risk >= HIGH for resident in residents)
         told = words.notice(id_, verdict, self._zone, residents=len(residents), high=high)
         urgent = verdict.mode is Mode.FALLBACK
         store.add_notice(connection, now, id_, told.zh, told.en, urgent=urgent)
-
-    # -- coverage ------------------------------------------------------------------------
-
-    def residents(self, id_: str) -> list[Resident]:
-        """Return an estate's flagged residents, by the last good roster."""
-        roster = self._roster()
-        return [each for each in roster.residents if each.estate == id_] if roster else []
 
     def _cover_all(self, now: datetime) -> None:
         self._covered_at = now
@@ -320,20 +236,7 @@ class Watchdog:
             self._cover(id_, now)
 
     def _cover(self, id_: str, now: datetime) -> None:
-        """Write down who is unprotected, in the moment in which they are."""
-        verdict = self._verdicts[id_]
-        broken = {id_: _broken_since(verdict)} if verdict.mode is Mode.FALLBACK else {}
-        found = coverage.of(self.residents(id_), broken, self._silent_now())
-        self._coverage[id_] = found
-        unprotected = {each.resident: each.since for each in found if each.since is not None}
-        changed = coverage.intervals(records.open_intervals(self._store, id_), unprotected, now)
-        fallback = verdict.mode is Mode.FALLBACK
-        if not changed and not fallback:
-            return
-        with self._store.transaction() as connection:
-            records.keep_intervals(connection, id_, changed, fallback=fallback)
-            if fallback:
-                records.mark_fallback(connection, id_)
+        self._welfare.cover(id_, self._verdicts[id_], self._senses.silent(now), now)
 
     def _forget(self, now: datetime) -> None:
         if now - self._forgot_at < timedelta(hours=1):
@@ -382,59 +285,32 @@ class Watchdog:
             declared_at = self._verdicts[id_].declared_at
         if declared_at is None:
             return Gates(good_since, good_for=self._good_for)
-        owed = records.fallback_intervals(self._store, id_, declared_at)
-        earliest = min((each.since for each in owed), default=declared_at)
-        checks = records.checks(self._store, id_, earliest)
-        last_seen = {check.resident: check.at for check in checks if check.result in rounds.SEEN}
-        unanswered = sum(last_seen.get(each.resident, _NEVER) < each.since for each in owed)
+        unanswered = self._welfare.unanswered(id_, declared_at)
         return Gates(good_since, unanswered, len(self.undecided(id_)), self._good_for)
 
-    def owed_since(self, id_: str) -> datetime | None:
-        """Return since when papers and alerts of an estate in fallback or recovery are laid side by side.
+    # -- what people see and owe ---------------------------------------------------------
 
-        A little before the first unprotected interval: the way was broken before it was seen to be.
-        """
-        declared_at = self._verdict(id_).declared_at
-        if declared_at is None:
-            return None
-        owed = records.fallback_intervals(self._store, id_, declared_at)
-        return min((each.since for each in owed), default=declared_at) - BEFORE
+    def residents(self, id_: str) -> list[Resident]:
+        """Return an estate's flagged residents, by the last good roster."""
+        return self._welfare.residents(id_)
+
+    def owed_since(self, id_: str) -> datetime | None:
+        """Return since when a fallback's papers and alerts are laid side by side; None without one."""
+        return self._welfare.owed_since(id_, self._verdict(id_))
 
     def pairs(self, id_: str) -> list[Pair]:
         """Return this fallback's papers and alerts, side by side."""
-        since = self.owed_since(id_)
-        if since is None:
-            return []
-        alerts = records.late_alerts(self._store, id_, since)
-        return reconcile.reconcile(alerts, records.checks(self._store, id_, since))
+        return self._welfare.pairs(id_, self._verdict(id_))
 
     def undecided(self, id_: str) -> list[Pair]:
         """Return the pairs on which a person has still to decide."""
-        return reconcile.undecided(self.pairs(id_), records.decided(self._store, id_))
+        return self._welfare.undecided(id_, self._verdict(id_))
 
     def round(self, id_: str) -> Round:
         """Return who is to be seen in an estate, and how far people have come."""
         with self._lock:
-            verdict = self._verdict(id_)
-            now = self._stepped_at
-        since = verdict.declared_at or verdict.since
-        owed = records.fallback_intervals(self._store, id_, since)
-        owed += [each for each in records.open_intervals(self._store, id_) if each not in owed]
-        unprotected: dict[str, datetime] = {}
-        for each in owed:
-            unprotected[each.resident] = max(each.since, unprotected.get(each.resident, each.since))
-        residents = {resident.id: resident for resident in self.residents(id_)}
-        earliest = min(unprotected.values(), default=since)
-        checks = records.checks(self._store, id_, earliest)
-        tasks = rounds.open_tasks(residents, unprotected, checks, records.assignments(self._store), since)
-        high = [resident for resident in residents.values() if resident.risk >= HIGH]
-        return Round(
-            tasks=tuple(rounds.by_urgency(tasks, now)),
-            checks=tuple(checks),
-            high=rounds.progress(high, unprotected, checks, since, now),
-            everyone=rounds.progress(list(residents.values()), unprotected, checks, since, now),
-            helpers=tuple(records.helpers(self._store, id_)),
-        )
+            verdict, now = self._verdict(id_), self._stepped_at
+        return self._welfare.round(id_, verdict, now)
 
     def verdict(self, id_: str) -> Verdict:
         """Return the verdict on an estate.
@@ -463,33 +339,12 @@ class Watchdog:
                     verdict=self._verdicts[id_],
                     findings=self.findings(id_),
                     runs=estate.runs,
-                    unprotected={
-                        each.resident: each.since for each in self._coverage.get(id_, ()) if each.since
-                    },
-                    reduced=sum(
-                        bool(each.lost) and not each.unprotected for each in self._coverage.get(id_, ())
-                    ),
+                    unprotected=self._welfare.unprotected(id_),
+                    reduced=self._welfare.reduced(id_),
                 )
                 for id_, estate in self._estates.items()
             )
-            return View(estates, tuple(self._processes.values()), self._stepped_at)
-
-
-def _broken_since(verdict: Verdict) -> datetime:
-    """Return since when nothing comes through, which is earlier than the declaration."""
-    hard = [cause.since for cause in verdict.causes if cause.code in _BREAKS]
-    return min([verdict.since, *hard])
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """Who is to be seen, most urgent first, and how far people have come."""
-
-    tasks: tuple[Task, ...]
-    checks: tuple[Check, ...]
-    high: Progress
-    everyone: Progress
-    helpers: tuple[str, ...]
+            return View(estates, self._senses.processes, self._stepped_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Logs, metrics and the small server for ops that every process carries.
 
 `/metrics` for Prometheus; `/healthz`: the process lives; `/readyz`: it can do its work,
-with each check by name.  Checks read state and never wait.
+with each check by name, and how far it has come with each kind of work.  Checks and progress
+read state and never wait.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+import msgspec
 import structlog
 from prometheus_client import REGISTRY, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
@@ -24,6 +26,8 @@ from vigil.errors import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from vigil.progress import Progress
 
 Check = Callable[[], str | None]
 """Returns None when all is well, else what is wrong in a few words."""
@@ -56,13 +60,16 @@ def configure_logging(process: str, form: str, level: str) -> None:
 
 
 @contextmanager
-def ops_server(host: str, port: int, checks: Mapping[str, Check]) -> Iterator[int]:
+def ops_server(
+    host: str, port: int, checks: Mapping[str, Check], progress: Mapping[str, Progress] | None = None
+) -> Iterator[int]:
     """Serve `/metrics`, `/healthz` and `/readyz` from a thread while the context lasts.
 
     Args:
         host: Address to bind.
         port: 0 asks the system for a free one.
         checks: What must be well for `/readyz` to say so; may grow later.
+        progress: How far each kind of work has come.
 
     Yields:
         The port.
@@ -71,7 +78,9 @@ def ops_server(host: str, port: int, checks: Mapping[str, Check]) -> Iterator[in
         Stop: The port is taken.
     """
     try:
-        server = make_server(host, port, _app(checks), ThreadingWSGIServer, handler_class=_Quiet)
+        server = make_server(
+            host, port, _app(checks, progress or {}), ThreadingWSGIServer, handler_class=_Quiet
+        )
     except OSError as error:
         raise Stop(f"VIGIL_OPS_PORT {port} on {host} cannot be used: {error.strerror}") from None
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="ops-server", daemon=True)
@@ -89,7 +98,9 @@ class _Quiet(WSGIRequestHandler):
         """Say nothing: scrapes are not news."""
 
 
-def _app(checks: Mapping[str, Check]) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+def _app(
+    checks: Mapping[str, Check], progress: Mapping[str, Progress]
+) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
     metrics: Callable[[dict[str, Any], Any], Iterable[bytes]] = make_wsgi_app(REGISTRY)
 
     def app(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
@@ -99,17 +110,20 @@ def _app(checks: Mapping[str, Check]) -> Callable[[dict[str, Any], Any], Iterabl
         if path == "/healthz":
             return _answer(start, HTTPStatus.OK, {"status": "ok"})
         if path == "/readyz":
-            return _ready(start, checks)
+            return _ready(start, checks, progress)
         return _answer(start, HTTPStatus.NOT_FOUND, {"error": "/metrics, /healthz or /readyz"})
 
     return app
 
 
-def _ready(start: Any, checks: Mapping[str, Check]) -> Iterable[bytes]:
+def _ready(start: Any, checks: Mapping[str, Check], progress: Mapping[str, Progress]) -> Iterable[bytes]:
     results = {name: _result(check) for name, check in dict(checks).items()}
     well = not any(results.values())
     status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
-    return _answer(start, status, {"ready": well, "checks": {n: r or "ok" for n, r in results.items()}})
+    body: dict[str, object] = {"ready": well, "checks": {n: r or "ok" for n, r in results.items()}}
+    if progress:
+        body["progress"] = {name: msgspec.to_builtins(work()) for name, work in progress.items()}
+    return _answer(start, status, body)
 
 
 def _result(check: Check) -> str | None:

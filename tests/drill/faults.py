@@ -66,8 +66,8 @@ def _host_up(running: Running) -> None:
 
 def _disk(running: Running, *, full: bool) -> None:
     """Let the database refuse every write, as it does when its disk is full."""
-    running.sql(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if full else 'off'}")
-    running.sql("SELECT pg_reload_conf()")
+    running.sql(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if full else 'off'}", superuser=True)
+    running.sql("SELECT pg_reload_conf()", superuser=True)
 
 
 FAULTS = (

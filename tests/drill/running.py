@@ -113,9 +113,12 @@ class Running:
             if process.poll() is not None:
                 self.start(name)
 
-    def sql(self, statement: str) -> list[Any]:
-        """Run a statement as the database's owner."""
-        with psycopg.connect(self.stack.addresses.database_dsn, autocommit=True) as connection:
+    def sql(self, statement: str, *, superuser: bool = False) -> list[Any]:
+        """Run a statement as the database's owner, or as the server's superuser."""
+        postgres = self.stack.postgres
+        with psycopg.connect(
+            postgres.admin_dsn if superuser else postgres.dsn, autocommit=True
+        ) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 

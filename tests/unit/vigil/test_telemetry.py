@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from vigil.errors import Stop
+from vigil.progress import Work
 from vigil.telemetry import configure_logging, ops_server
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ def ready(checks: dict[str, Check]) -> tuple[int, Any]:
     with ops_server("127.0.0.1", 0, checks) as port:
         status, body = get(port, "/readyz")
     return status, json.loads(body)
+
+
+def test_a_process_says_how_far_it_has_come() -> None:
+    with ops_server("127.0.0.1", 0, {}, {"alarm": lambda: Work(7, 2, 0.5)}) as port:
+        _, body = get(port, "/readyz")
+    assert json.loads(body)["progress"] == {"alarm": {"done": 7, "waiting": 2, "oldest_s": 0.5}}
 
 
 def test_metrics_are_there_for_prometheus() -> None:
