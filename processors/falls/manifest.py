@@ -51,35 +51,48 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     review: float = 0.5
 
 
-class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Out-of-fold figures, by subject: every window was scored by a model that never saw its wearer.
+class Reported(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a threshold would have reported, counted in whole recordings.
 
     Attributes:
-        sens: Falls found, in % of recorded falls, at the review threshold.
+        sens: Falls found, in % of recorded falls.
         spec: Recordings of daily life left alone, in %.
         precision: Falls among what was reported, in %.
         f1: Harmonic mean of `sens` and `precision`, in %.
-        false_alarms_per_h: Recordings of daily life reported, per hour of daily life.
-        sens_alert: As `sens`, at the alert threshold.
-        false_alarms_alert: Recordings of daily life at or above the alert threshold.
-        brier: Mean squared error of the calibrated probabilities, per window.
-        brier_raw: The same before calibration.
-        log_loss_platt: Cross-fitted surprise with Platt's calibration, in nats.
-        log_loss_isotonic: The same with the isotonic one; the lower of the two is packaged.
-        reliability: Probabilities against what came true.
+        false_alarms: Recordings of daily life reported.
+        false_alarms_per_h: The same per hour of daily life, which was staged to be eventful.
     """
 
     sens: float
     spec: float
     precision: float
     f1: float
+    false_alarms: int
     false_alarms_per_h: float
-    sens_alert: float
-    false_alarms_alert: int
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Out-of-fold figures on the placement's own recordings.
+
+    Attributes:
+        new_people: At the review threshold, each window scored by a model that never saw its wearer.
+        new_people_alert: The same at the alert threshold.
+        new_activities: At the review threshold, each window scored by a model that never saw
+            that kind of fall or of daily life.
+        new_activities_alert: The same at the alert threshold.
+        brier: Mean squared error of the calibrated probabilities, per window, new people.
+        brier_new_activities: The same, new activities.
+        log_loss: Cross-fitted surprise by calibration method, in nats; the lowest is packaged.
+        reliability: Probabilities against what came true, over both.
+    """
+
+    new_people: Reported
+    new_people_alert: Reported
+    new_activities: Reported
+    new_activities_alert: Reported
     brier: float
-    brier_raw: float
-    log_loss_platt: float
-    log_loss_isotonic: float
+    brier_new_activities: float
+    log_loss: dict[str, float]
     reliability: tuple[ReliabilityBin, ...]
 
 

@@ -110,18 +110,36 @@ def per_recording(recordings: Recordings, scores: NDArray[np.floating]) -> NDArr
     return highest
 
 
-def subject_folds(subjects: NDArray[np.str_], count: int, seed: int) -> NDArray[np.int64]:
-    """Deal the subjects out over `count` folds; every recording of one is in one fold.
+def folds_of(groups: NDArray[np.str_], count: int, seed: int) -> NDArray[np.int64]:
+    """Deal groups, such as subjects, out over `count` folds; all of one group is in one fold.
 
     Args:
-        subjects: Subject of each recording, shape (m,).
+        groups: Group of each recording, shape (m,).
         count: Folds.
-        seed: Order in which the subjects are dealt out.
+        seed: Order in which the groups are dealt out.
 
     Returns:
         Each recording's fold, shape (m,).
     """
-    people, which = np.unique(subjects, return_inverse=True)
-    dealt = np.empty(len(people), np.int64)
-    dealt[np.random.default_rng(seed).permutation(len(people))] = np.arange(len(people)) % count
+    names, which = np.unique(groups, return_inverse=True)
+    dealt = np.empty(len(names), np.int64)
+    dealt[np.random.default_rng(seed).permutation(len(names))] = np.arange(len(names)) % count
     return dealt[which]
+
+
+def activity_folds(recordings: Recordings, count: int, seed: int) -> NDArray[np.int64]:
+    """Deal the kinds of falls and the kinds of daily life out over folds, so that each holds both.
+
+    Where the folder tells too few kinds apart for two folds, its subjects are dealt out instead.
+
+    Returns:
+        Each recording's fold, shape (m,).
+    """
+    falls = recordings.is_fall
+    kinds = min(len(np.unique(recordings.codes[falls])), len(np.unique(recordings.codes[~falls])), count)
+    if kinds < 2:
+        return folds_of(recordings.subjects, count, seed)
+    folds = np.empty(len(falls), np.int64)
+    for half in (falls, ~falls):
+        folds[half] = folds_of(recordings.codes[half], kinds, seed)
+    return folds

@@ -131,12 +131,12 @@ def packaged(recordings: Recordings, placement: str) -> NDArray[np.float64]:
 
 
 def trained_here(
-    recordings: Recordings, beside: Sequence[Path], held_out: str | None, *, quick: bool
+    recordings: Recordings, beside: Sequence[Path], placement: str, held_out: str | None, *, quick: bool
 ) -> NDArray[np.float64]:
     """Score by subject, in five folds or with the people left out whose name begins so."""
     from processors.falls import train
 
-    recipe = train.QUICK if quick else train.Recipe()
+    recipe = train.recipe_for(placement, quick=quick)
     once = replace(recipe, copies=train.OTHERS_COPIES)
     others = train.beside([train.prepare(read(folder), once) for folder in beside], recipe)
     measured = train.prepare(recordings, recipe)
@@ -149,7 +149,7 @@ def trained_here(
 def learned_beside(folder: Path, placement: str) -> list[Path]:
     """Return the folders next to `folder` that the packaged model learned from beside its own."""
     sets = FallModel.load(placement).manifest.trained_on
-    names = [each.name for each in sets if each.weight < 1]
+    names = [each.name for each in sets[1:]]
     return [folder.parent / name for name in names if (folder.parent / name / f"{name}_50hz.npz").exists()]
 
 
@@ -177,7 +177,7 @@ def main(argv: Sequence[str]) -> dict[str, object]:
             else wanted.beside
         )
         print("learned from beside:", ", ".join(path.name for path in beside) or "nothing")
-        scores = trained_here(recordings, beside, wanted.held_out, quick=wanted.quick)
+        scores = trained_here(recordings, beside, wanted.placement, wanted.held_out, quick=wanted.quick)
     else:
         scores = packaged(recordings, wanted.placement)
     if wanted.held_out:

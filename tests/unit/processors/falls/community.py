@@ -40,9 +40,10 @@ def write(folder: Path, name: str = "made_up", subjects: int = 6, each: int = 4,
     """Write a folder with as many falls as walks, and one quiet recording without a trigger."""
     rng = np.random.default_rng(seed)
     people = [f"P{number:02d}" for number in range(subjects)]
-    kinds = [("F01", "1", fall)] * each + [("D01", "0", walk)] * each
+    half = each // 2
+    kinds = [("F01", "1", fall), ("F02", "1", fall)] * half + [("D01", "0", walk), ("D02", "0", walk)] * half
     parts = [(code, who, flag, make(rng)) for who in people for code, flag, make in kinds]
-    parts.append(("D02", people[0], "0", np.tile(UPRIGHT, (100, 1))))
+    parts.append(("D01", people[0], "0", np.tile(UPRIGHT, (100, 1))))
     folder.mkdir(parents=True, exist_ok=True)
     ends = np.cumsum([len(samples) for *_, samples in parts])
     accel = np.concatenate([samples for *_, samples in parts])
