@@ -1,7 +1,8 @@
 """Keep a `vigil.registry.Registry` current with the database.
 
 Triggers note every change in `registry_change`; `refresh` asks for the newest number, which
-is one cheap query, and re-reads only the devices that were named since.
+is one cheap query, and re-reads only the devices that were named since.  Who comes after
+changes that `vigil.store.retention` has deleted in time reads everything.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from vigil.registry import Assignment, Consent, Device, Node, Registry, Resident
 if TYPE_CHECKING:
     from vigil.store.pool import Connection
 
-_CHANGED: Final = (
-    "SELECT version, device, node FROM registry_change WHERE version > %s ORDER BY version LIMIT %s"
-)
+_CHANGED: Final = """
+    SELECT version, device, node, (SELECT min(version) FROM registry_change) > %(version)s + 1
+    FROM registry_change WHERE version > %(version)s ORDER BY version LIMIT %(most)s
+"""
 _WHOLE_ABOVE: Final = 5000
 """With more changes than this, reading everything is cheaper than reading each."""
 
@@ -53,16 +55,16 @@ async def refresh(connection: Connection, registry: Registry) -> bool:
     Returns:
         Whether anything had changed.
     """
-    cursor = await connection.execute(_CHANGED, [registry.version, _WHOLE_ABOVE])
+    cursor = await connection.execute(_CHANGED, {"version": registry.version, "most": _WHOLE_ABOVE})
     rows = await cursor.fetchall()
     if not rows:
         return False
-    everything = any(device is None and node is None for _, device, node in rows)
+    everything = any(missed or (device is None and node is None) for _, device, node, missed in rows)
     if everything or len(rows) == _WHOLE_ABOVE or registry.version == 0:
         await _read_whole(connection, registry)
     else:
-        await _read_nodes(connection, registry, [node for _, _, node in rows if node])
-        await _read_devices(connection, registry, [device for _, device, _ in rows if device])
+        await _read_nodes(connection, registry, [node for _, _, node, _ in rows if node])
+        await _read_devices(connection, registry, [device for _, device, _, _ in rows if device])
         registry.version = rows[-1][0]
     return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,23 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from tests.integration.store.test_intake import row
+from tests.integration.store.test_retention import counts, falls, trimmed
+from vigil.store.intake import insert_events
 from vigil.store.migrations import migrate, shipped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from tests.conftest import NewTimescale
+    from vigil.store.intake import EventRow
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.asyncio]
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 START = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
 HYPERTABLES = {"event", "telemetry", "health"}
 
 
@@ -50,6 +57,179 @@ async def test_the_migrations_apply_once_and_put_what_grows_for_ever_into_hypert
         assert await migrate(connection) == []
         tables = await rows(connection, "SELECT hypertable_name FROM timescaledb_information.hypertables")
     assert {name for (name,) in tables} >= HYPERTABLES
+
+
+# --- Our schema ---
+
+
+@pytest_asyncio.fixture
+async def ours(shared: str) -> AsyncIterator[Connection]:
+    """Our schema, without events."""
+    async with await psycopg.AsyncConnection.connect(shared, autocommit=True) as made:
+        await migrate(made)
+        await made.execute("TRUNCATE event, telemetry, health, activity_rollup, uptime_rollup")
+        yield made
+
+
+def days(*ago: int, first: int = 1) -> list[EventRow]:
+    """Make an event of each of some days."""
+    return [replace(row(first + n), time=START - day * DAY) for n, day in enumerate(ago)]
+
+
+async def compress_what_is_old(connection: Connection) -> int:
+    """Run the jobs that compress; return how many chunks are compressed now.  The jobs go by the server's clock."""
+    jobs = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression'"
+    for (job,) in await rows(connection, jobs):
+        await connection.execute(f"CALL run_job({int(job)})".encode())
+    query = "SELECT count(*) FROM timescaledb_information.chunks WHERE is_compressed"
+    ((count,),) = await rows(connection, query)
+    return int(count)
+
+
+async def test_old_chunks_are_compressed_and_an_event_is_stored_once_all_the_same(ours: Connection) -> None:
+    """Late by days, and sent again after days: what compression must not change."""
+    there = days(1, 1, 2)
+    for table in sorted(HYPERTABLES):
+        assert len(await insert_events(ours, table, there)) == 3
+    assert await compress_what_is_old(ours) == 2 * len(HYPERTABLES)
+    late = days(*[1] * 100, first=10)
+    for table in sorted(HYPERTABLES):
+        assert await insert_events(ours, table, there + late) == {event.id for event in late}
+        assert await insert_events(ours, table, there + late) == set()
+        assert len(await rows(ours, f"TABLE {table}")) == 103
+    assert await compress_what_is_old(ours) == 2 * len(HYPERTABLES)
+    assert await insert_events(ours, "event", there + late) == set()
+
+
+async def test_storing_what_is_late_is_never_refused_for_what_it_has_to_look_through(
+    ours: Connection,
+) -> None:
+    settings = await rows(ours, "SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setdatabase <> 0")
+    assert settings == [("timescaledb.max_tuples_decompressed_per_dml_transaction=0",)]
+
+
+async def test_compression_follows_the_table_that_ops_change(ours: Connection) -> None:
+    jobs = """SELECT hypertable_name, config->>'compress_after' FROM timescaledb_information.jobs
+              WHERE proc_name = 'policy_compression' ORDER BY 1"""
+    first = await rows(ours, jobs)
+    assert first == [(table, "7 days") for table in sorted(HYPERTABLES)]
+    await ours.execute("UPDATE retention SET compress_after = '20 days' WHERE class = 'event'")
+    await ours.execute("UPDATE retention SET compress_after = NULL WHERE class = 'health'")
+    assert await rows(ours, jobs) == [("event", "20 days"), ("telemetry", "7 days")]
+    await ours.execute("UPDATE retention SET compress_after = '7 days' WHERE class IN ('event', 'health')")
+    assert await rows(ours, jobs) == first
+
+
+async def test_whole_days_of_old_events_go_and_the_rest_stays(ours: Connection) -> None:
+    some = days(2, 28, 32, 88, 92)
+    for table in sorted(HYPERTABLES):
+        await insert_events(ours, table, some)
+    assert await trimmed(ours, START) == {"event": 1, "telemetry": 3, "health": 3}
+    assert await counts(ours) == {"event": 4, "telemetry": 2, "health": 2}
+
+
+async def test_a_canary_in_a_compressed_chunk_waits_for_the_chunks_end(ours: Connection) -> None:
+    """Deleting single rows there would decompress it; only a long stop of the trimmer leaves any."""
+    for day in (9, 1):
+        since = START - day * DAY
+        await falls(ours, since, since + timedelta(seconds=2), "canary", timedelta(seconds=1))
+    await ours.execute(
+        "SELECT compress_chunk(c) FROM show_chunks('event', older_than => %s) c", [START - 7 * DAY]
+    )
+    assert (await trimmed(ours, START))["canary event"] == 2
+    assert await counts(ours) == {"event": 2}
+    assert await trimmed(ours, START + 90 * DAY) == {"event": 2}
+    assert await counts(ours) == {}
+
+
+VIEWS = {
+    "device_activity_hourly": "hour, device, sensor, changes, minutes, first_at, last_at",
+    "device_uptime_hourly": "hour, device, node, reports, minutes, battery_pct, first_at, last_at",
+    "resident_activity_hourly": "hour, resident, changes, active_minutes, first_at, last_at",
+    "alert_burden_hourly": "hour, estate, priority, kind, alerts, detections, reopened, false_alarms, answered, answer_s_mean",
+}
+
+
+async def reports(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    return {
+        view: await rows(
+            connection, "SELECT {0} FROM {1} ORDER BY {0}".replace("{0}", columns).replace("{1}", view)
+        )
+        for view, columns in VIEWS.items()
+    }
+
+
+async def lived_in(connection: Connection, data_dir: Path) -> None:
+    """Store what a real home's sensors saw in four days (houses of van Kasteren), and its boxes' health."""
+    lines = (data_dir / "kasteren_mit/houseA.sensors").read_text().splitlines()
+    seen = [(int(start), sensor) for start, _, sensor in (line.split()[:3] for line in lines)]
+    first = min(start for start, _ in seen)
+    changes = [
+        replace(
+            row(n),
+            device=f"s{sensor}",
+            type="vigil.event.sensor_changed.v1",
+            time=START + timedelta(seconds=start - first),
+            data=b'{"sensor": "door", "state": true}',
+        )
+        for n, (start, sensor) in enumerate(sorted(seen), 1)
+        if start < first + 4 * 86_400
+    ]
+    health = [
+        replace(row(n), time=START + timedelta(minutes=7 * n), data=b'{"battery_pct": %d}' % (n % 100))
+        for n in range(100)
+    ]
+    for start in range(0, len(changes), 100):  # the stand-in has no COPY
+        await insert_events(connection, "event", changes[start : start + 100])
+    await insert_events(connection, "health", health)
+    await connection.execute(
+        """
+        INSERT INTO community VALUES ('c1', 'C') ON CONFLICT DO NOTHING;
+        INSERT INTO estate VALUES ('e1', 'c1', 'E') ON CONFLICT DO NOTHING;
+        INSERT INTO node (id, estate) VALUES ('n1', 'e1') ON CONFLICT DO NOTHING;
+        INSERT INTO device (id, node, kind) SELECT DISTINCT device, 'n1', 'door' FROM event ON CONFLICT DO NOTHING;
+        INSERT INTO resident (id, estate, name) VALUES ('r1', 'e1', 'R'), ('r2', 'e1', 'S') ON CONFLICT DO NOTHING;
+        INSERT INTO assignment SELECT id, 'r1', '-infinity', '2026-01-03Z' FROM device ON CONFLICT DO NOTHING;
+        INSERT INTO assignment SELECT id, 'r2', '2026-01-03Z', 'infinity' FROM device ON CONFLICT DO NOTHING;
+        """
+    )
+    await falls(connection, START, START + DAY, None, timedelta(minutes=25))
+    await falls(connection, START, START + DAY, "canary", timedelta(hours=1))
+
+
+async def test_reports_by_the_hour_say_the_same_with_and_without_the_extension(
+    ours: Connection, database: str, data_dir: Path
+) -> None:
+    await lived_in(ours, data_dir)
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as plain:
+        await lived_in(plain, data_dir)
+        expected = await reports(plain)
+    assert {view: bool(some) for view, some in expected.items()} == dict.fromkeys(VIEWS, True)
+    assert {resident for _, resident, *_ in expected["resident_activity_hourly"]} == {"r1", "r2"}
+    assert await reports(ours) == expected  # added up while they are read
+    for rollup in ("activity_rollup", "uptime_rollup"):
+        await ours.execute(f"CALL refresh_continuous_aggregate('{rollup}', NULL, NULL)".encode())
+    assert await reports(ours) == expected  # from what has been kept
+    await ours.execute(
+        "SELECT drop_chunks(t, older_than => %s) FROM unnest('{event,health}'::regclass[]) t", [START + DAY]
+    )
+    assert await reports(ours) == expected  # the events are gone, their sums are not
+    await trimmed(ours, START + 420 * DAY)
+    empty: dict[str, list[tuple[Any, ...]]] = {view: [] for view in VIEWS if view != "alert_burden_hourly"}
+    assert await reports(ours) == expected | empty
+
+
+async def test_aggregates_are_refreshed_within_the_least_time_that_events_are_kept(ours: Connection) -> None:
+    """Over chunks that were dropped, a refresh would replace what was counted by what came late."""
+    window = """SELECT hypertable_name, (config->>'start_offset')::interval FROM timescaledb_information.jobs
+                WHERE proc_name = 'policy_refresh_continuous_aggregate'"""
+    found = await rows(ours, window)
+    ((least,),) = await rows(ours, "SELECT min(at_least) FROM retention WHERE class IN ('event', 'health')")
+    assert len(found) == 2
+    assert all(start < least for _, start in found)
+
+
+# --- What we ask of the extension ---
 
 
 @pytest_asyncio.fixture

@@ -161,6 +161,22 @@ async def test_after_very_many_changes_the_registry_is_read_whole(
     assert not await refresh(connection, registry)
 
 
+@pytest.mark.asyncio
+async def test_who_slept_until_changes_were_deleted_reads_everything(connection: Any) -> None:
+    await connection.execute(COMMUNITY)
+    asleep, awake = await whole(connection), await whole(connection)
+    await connection.execute("DELETE FROM consent")
+    assert await refresh(connection, awake)
+    await connection.execute("UPDATE device SET kind = 'x' WHERE id = 'd2'")
+    await connection.execute(
+        "DELETE FROM registry_change WHERE version < (SELECT max(version) FROM registry_change)"
+    )
+    for registry in (asleep, awake):
+        assert await refresh(connection, registry)
+        assert contents(registry) == contents(await whole(connection))
+        assert not await refresh(connection, registry)
+
+
 nodes = st.sampled_from(["n1", "n2"])
 devices = st.sampled_from(["d1", "d2", "d3"])
 residents = st.sampled_from(["r1", "r2"])
