@@ -28,6 +28,7 @@ from vigil.roster import read_private_key
 from vigil.runtime import run_until_stopped
 from vigil.settings import ApiSettings, load
 from vigil.store.pool import open_pool
+from vigil.store.retention import Trimmer
 from vigil.telemetry import configure_logging, ops_server
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ async def serve(settings: ApiSettings) -> None:
         socket = stack.enter_context(listening_socket(settings.api_host, settings.api_port))
         pool = await stack.enter_async_context(open_pool(settings.database_dsn, "api", 8))
         live = await stack.enter_async_context(open_pool(settings.database_dsn, "api-live", 1))
+        care = await stack.enter_async_context(open_pool(settings.database_dsn, "api-retention", 1))
         planning = await stack.enter_async_context(open_pool(settings.database_dsn, "api-escalation", 6))
         hub = Hub(settings.database_dsn, live, utc_now)
         link_key = _link_key(settings)
@@ -52,6 +54,7 @@ async def serve(settings: ApiSettings) -> None:
         await run_until_stopped(
             hub.run(),
             escalator.run(settings.database_dsn),
+            Trimmer(care, utc_now).run(),
             serve_until_cancelled(app, socket, hub.close),
         )
 
