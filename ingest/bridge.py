@@ -4,6 +4,9 @@ Place in the flow: MQTT -> `ingest.inbox` -> here (`ingest.translate` decides) -
 `processors.pipeline`.  A batch is acknowledged when every in-sync replica has all of it, and
 tried again for as long as that takes: a time-out is an unknown outcome, and producing twice
 does no harm, since events carry their identity.
+
+While Kafka writes one batch, the next is taken in: two tasks with a short queue between them.
+Batches are handed to Kafka and acknowledged in the order in which they came.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter as Counts
 from collections import defaultdict
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, TypeAlias
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -24,7 +29,7 @@ from vigil.errors import Stalled
 from vigil.failpoints import passing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from aiokafka import AIOKafkaProducer
@@ -32,13 +37,21 @@ if TYPE_CHECKING:
 
     from ingest.inbox import Inbox
     from ingest.translate import Record
+    from ingest.wire import Message
     from vigil.clock import Clock
     from vigil.registry import Registry
 
-    Groups: TypeAlias = dict[tuple[str, int], list[Record]]
+T = TypeVar("T")
+Partition: TypeAlias = tuple[str, int]
+Groups: TypeAlias = "dict[Partition, list[Record]]"
+Handed: TypeAlias = "list[tuple[Partition, list[Record], list[Awaitable[object]]]]"
+"""What was handed to the Kafka client, and what tells the outcome."""
 
-BATCH: Final = 2000
-"""Messages produced at once."""
+BATCH: Final = 500
+"""Messages produced at once: half a window, so that the broker goes on sending; some 5 ms of work,
+for which an alarm on the other connection may have to wait."""
+UNDER_WAY: Final = 4
+"""Batches handed to Kafka and not confirmed; the window of unacknowledged messages bounds them too."""
 STALL_S: Final = 45.0
 """A batch that Kafka does not confirm fails after the client's 10 s, and is tried again; longer
 than this, the client itself has stopped working."""
@@ -50,6 +63,16 @@ dead = Counter("vigil_ingest_dead_total", "Messages that became dead letters.", 
 refused = Counter("vigil_ingest_produce_failures_total", "Batches that Kafka did not confirm; tried again.")
 took = Histogram("vigil_ingest_batch_seconds", "From taking a batch to acknowledging it.")
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages on their way through Kafka."""
+
+    messages: list[Message]
+    records: list[Record]
+    handed: Handed
+    began: float
 
 
 class Bridge:
@@ -71,30 +94,51 @@ class Bridge:
         self._producer = producer
         self._registry = registry
         self._clock = clock
+        self._under_way: asyncio.Queue[Batch] = asyncio.Queue(UNDER_WAY)
 
     async def run(self) -> None:
-        """Carry for ever."""
-        while True:
-            await self.step()
+        """Carry for ever.
 
-    async def step(self) -> None:
-        """Carry one batch: wait for it, produce it, acknowledge it."""
+        Raises:
+            Exception: What made that impossible.
+        """
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._for_ever(self.take_in), name="take in")
+                both.create_task(self._for_ever(self.let_go), name="let go")
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _for_ever(self, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await step()
+
+    async def take_in(self) -> None:
+        """Wait for messages, and hand them to Kafka."""
         messages = await self._inbox.take(BATCH)
-        with took.time():
-            registry = self._registry()
-            records = [translate(m.topic, m.payload, registry) for m in messages]
-            passing("ingest.before_produce")
-            await produce(self._producer, records, self._clock())
-            passing("ingest.after_produce")
-            self._inbox.acknowledge(messages)
-            passing("ingest.after_acknowledge")
-        self._count(records)
+        began = perf_counter()
+        registry = self._registry()
+        records = [translate(m.topic, m.payload, registry, m.dropped) for m in messages]
+        passing("ingest.before_produce")
+        groups = await _by_partition(self._producer, records)
+        handed = await _answered(_hand_over(self._producer, groups, self._clock()))
+        await self._under_way.put(Batch(messages, records, handed, began))
+
+    async def let_go(self) -> None:
+        """Wait until Kafka has the oldest batch, and acknowledge its messages."""
+        batch = await self._under_way.get()
+        await _settled(self._producer, batch.handed, self._clock())
+        passing("ingest.after_produce")
+        self._inbox.acknowledge(batch.messages)
+        passing("ingest.after_acknowledge")
+        took.observe(perf_counter() - batch.began)
+        self._count(batch.records)
 
     def _count(self, records: Sequence[Record]) -> None:
         self.carried += len(records)
-        for topic, count in Counts(record.topic for record in records).items():
+        for topic, count in Counts([record.topic for record in records]).items():
             bridged.labels(topic).inc(count)
-        for reason, count in Counts(r.reason for r in records if r.reason).items():
+        for reason, count in Counts([r.reason for r in records if r.reason]).items():
             dead.labels(reason).inc(count)
 
 
@@ -110,18 +154,24 @@ async def produce(producer: AIOKafkaProducer, records: Sequence[Record], now: da
         Stalled: The client no longer answers, neither with success nor with failure.
     """
     groups = await _by_partition(producer, records)
+    await _settled(producer, await _answered(_hand_over(producer, groups, now)), now)
+
+
+async def _settled(producer: AIOKafkaProducer, handed: Handed, now: datetime) -> None:
+    """Return when Kafka has all of it; what it does not confirm is handed over again."""
     attempt = 0
-    while groups := await _attempt(producer, groups, now):
+    while failed := await _answered(_unconfirmed(handed)):
         refused.inc()
         await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+        handed = await _answered(_hand_over(producer, failed, now))
         attempt += 1
 
 
-async def _attempt(producer: AIOKafkaProducer, groups: Groups, now: datetime) -> Groups:
-    """Produce once; an attempt that never ends is the client's fault, and a new process the cure."""
+async def _answered(work: Awaitable[T]) -> T:
+    """Wait for the client; what never ends is the client's fault, and a new process the cure."""
     try:
         async with asyncio.timeout(STALL_S):
-            return await _unconfirmed(producer, groups, now)
+            return await work
     except TimeoutError:
         raise Stalled("producing to Kafka", STALL_S) from None
 
@@ -143,44 +193,56 @@ async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
             await asyncio.sleep(RETRY_S[1])
 
 
-async def _unconfirmed(producer: AIOKafkaProducer, groups: Groups, now: datetime) -> Groups:
-    """Produce each group, and return those that Kafka has not confirmed."""
-    sends = (_send(producer, *partition, group, now) for partition, group in groups.items())
-    outcomes = await asyncio.gather(*sends, return_exceptions=True)
-    failed: Groups = {}
-    for (partition, group), outcome in zip(groups.items(), outcomes, strict=True):
-        if isinstance(outcome, (KafkaError, TimeoutError)):
-            _log.warning("kafka did not confirm", partition=partition, error=str(outcome))
-            failed[partition] = group
-        elif outcome is not None:
-            raise outcome
-    return failed
-
-
-async def _send(
-    producer: AIOKafkaProducer,
-    topic: str,
-    partition: int,
-    records: Sequence[Record],
-    now: datetime,
-) -> None:
+async def _hand_over(producer: AIOKafkaProducer, groups: Groups, now: datetime) -> Handed:
+    """Give each group to the client; returns when its queue has them, not Kafka."""
     timestamp = int(now.timestamp() * 1000)
-    sent = []
+    handing = (_hand_group(producer, *partition, group, timestamp) for partition, group in groups.items())
+    outcomes = await asyncio.gather(*handing)
+    return [(*item, outcome) for item, outcome in zip(groups.items(), outcomes, strict=True)]
+
+
+async def _hand_group(
+    producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Record], timestamp: int
+) -> list[Awaitable[object]]:
+    handed: list[Awaitable[object]] = []
+    try:
+        for packed in _packed(producer, records, timestamp):
+            handed.append(await producer.send_batch(packed, topic, partition=partition))  # noqa: PERF401 - what was handed before an error counts
+    except (KafkaError, TimeoutError) as error:
+        refusal = asyncio.get_running_loop().create_future()
+        refusal.set_exception(error)
+        handed.append(refusal)
+    return handed
+
+
+def _packed(producer: AIOKafkaProducer, records: Iterable[Record], timestamp: int) -> Iterator[BatchBuilder]:
     builder = producer.create_batch()
     for record in records:
         if not _append(builder, record, timestamp):
-            sent.append(await producer.send_batch(builder, topic, partition=partition))
+            yield builder
             builder = producer.create_batch()
             _append(builder, record, timestamp)
-    sent.append(await producer.send_batch(builder, topic, partition=partition))
-    await asyncio.gather(*sent)
+    yield builder
 
 
 def _append(builder: BatchBuilder, record: Record, timestamp: int) -> bool:
-    headers = list(record.headers)
-    return (
-        builder.append(key=record.key, value=record.value, timestamp=timestamp, headers=headers) is not None
+    entry = builder.append(
+        key=record.key, value=record.value, timestamp=timestamp, headers=list(record.headers)
     )
+    return entry is not None
+
+
+async def _unconfirmed(handed: Handed) -> Groups:
+    """Wait for the outcomes, and return the groups of which Kafka has not confirmed all."""
+    failed: Groups = {}
+    for partition, group, outcomes in handed:
+        for outcome in await asyncio.gather(*outcomes, return_exceptions=True):
+            if isinstance(outcome, (KafkaError, TimeoutError)):
+                _log.warning("kafka did not confirm", partition=partition, error=str(outcome))
+                failed[partition] = group
+            elif isinstance(outcome, BaseException):
+                raise outcome
+    return failed
 
 
 @lru_cache(maxsize=262_144)

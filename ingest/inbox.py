@@ -1,53 +1,44 @@
-"""Messages received over MQTT and not yet acknowledged: the way from paho's thread to asyncio.
+"""Messages received over MQTT and not yet acknowledged: a session that outlives its connections.
 
-Place in the flow: `ingest.bridge` takes batches and acknowledges them when Kafka has them.
-Memory is bounded by the broker's window of unacknowledged messages: when Kafka is away
-nothing is acknowledged, so nothing more comes, and the broker holds the rest.
+Place in the flow: `ingest.link` delivers, `ingest.bridge` takes batches and acknowledges them
+when Kafka has them.  Memory is bounded by the broker's window of unacknowledged messages: when
+Kafka is away nothing is acknowledged, so nothing more comes, and the broker holds the rest.  A
+broker that sends more than that, or larger messages, is no longer read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
-from paho.mqtt.enums import MQTTErrorCode
 
+from ingest import wire
+from ingest.link import opened
 from vigil import mqtt
+from vigil.runtime import retrying
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import paho.mqtt.client as paho
-
+    from ingest.link import Link
+    from ingest.wire import Message
     from vigil.settings import MqttSettings
 
-SHARED_SESSION_S = 30
+SHARED_SESSION_S: Final = 30
 """A member that is gone longer than this no longer takes its share (MQTT 5): mosquitto goes on giving
 it messages for as long as its session lasts, which nobody else then gets."""
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Payloads that wait to be taken; a window of 1,000 of the largest real events takes 8 MB."""
+PAUSE_S: Final = 1.0
+"""Longest wait before connecting again; two members of one name would otherwise never rest."""
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message that waits for its acknowledgement.
-
-    Attributes:
-        session: Number of the connection it came by; an acknowledgement on a later one
-            would be taken for another message's.
-    """
-
-    session: int
-    mid: int
-    qos: int
-    topic: str
-    payload: bytes
-
-
 class Inbox:
-    """One MQTT connection with its subscriptions.
+    """One session at the broker with its subscriptions.
 
     Used as an async context manager; `take` waits for messages, `acknowledge` lets go of them.
     """
@@ -60,77 +51,106 @@ class Inbox:
         self._subscriptions = subscriptions
         self._window = window
         self._waiting: deque[Message] = deque()
+        self._bytes = 0
         self._arrived = asyncio.Event()
         self._session = 0
-        self.client = self._build()
-
-    def _build(self) -> paho.Client:
-        client = mqtt.client(self._settings, self.client_id, window=self._window)
-        client.on_connect = mqtt.guarded(self._connected)
-        client.on_disconnect = mqtt.guarded(self._disconnected)
-        client.on_message = mqtt.guarded(self._received)
-        return client
+        self._link: Link | None = None
+        self._subscribed = False
+        self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
         """Start connecting; it goes on trying for ever."""
-        self._loop = asyncio.get_running_loop()
-        mqtt.connect(self.client, self._settings, window=self._window, session_s=self._session_s())
-        self.client.loop_start()
+        self._task = asyncio.create_task(self._stay_connected(), name=f"mqtt {self.client_id}")
+        self._task.add_done_callback(self._failed)
         return self
-
-    def _session_s(self) -> int:
-        shared = any(topic.startswith("$share/") for topic in self._subscriptions)
-        return SHARED_SESSION_S if shared else mqtt.SESSION_S
 
     async def __aexit__(self, *_exception: object) -> None:
         """Disconnect; the broker keeps the session and what was not acknowledged."""
-        self.client.disconnect()
-        await asyncio.to_thread(self.client.loop_stop)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _failed(self, task: asyncio.Task[None]) -> None:
+        """Let the reader of messages end with what ended the connecting."""
+        self._failure = None if task.cancelled() else task.exception()
+        self._arrived.set()
 
     def trouble(self) -> str | None:
         """Return what keeps this connection from working, for `/readyz`."""
-        return None if self.client.is_connected() else f"MQTT connection {self.client_id} is down"
+        return None if self._subscribed else f"MQTT connection {self.client_id} is down"
 
-    def _connected(
-        self, client: paho.Client, _data: object, _flags: object, reason: Any, *_rest: object
-    ) -> None:
-        if reason.is_failure:
-            _log.error("broker refuses us", client=self.client_id, reason=str(reason))
-            return
+    async def _stay_connected(self) -> None:
+        while True:
+            link = await retrying(self._connect)
+            self._subscribed = True
+            try:
+                _log.info("connected to broker", client=self.client_id, session=self._session)
+                reason = await asyncio.shield(link.ended)
+                _log.warning("broker connection ended", client=self.client_id, reason=reason)
+            finally:
+                self._subscribed = False
+                await link.leave()
+            await asyncio.sleep(PAUSE_S * random.uniform(0.2, 1.0))  # noqa: S311 - jitter, not a secret
+
+    async def _connect(self) -> Link:
+        """Connect and subscribe; a session's old messages may come before that is done."""
+        protocol = self._settings.mqtt_protocol
         self._session += 1
+        self._link = link = await opened(self._settings, wire.Reader(protocol, self._session), self._received)
+        self._forget()
+        try:
+            await link.greet(self._hello(), mqtt.KEEPALIVE_S)
+            await link.subscribe(wire.subscribe(protocol, 1, self._subscriptions), self._subscriptions)
+        except BaseException:
+            link.abort("not subscribed")
+            raise
+        return link
+
+    def _forget(self) -> None:
         self._waiting.clear()  # the broker sends again what was not acknowledged
-        client.subscribe([(topic, 1) for topic in self._subscriptions])
-        _log.info("connected to broker", client=self.client_id, session=self._session)
+        self._bytes = 0
 
-    def _disconnected(
-        self, _client: object, _data: object, _flags: object, reason: Any, *_rest: object
-    ) -> None:
-        _log.warning("broker connection ended", client=self.client_id, reason=str(reason))
-
-    def _received(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        self._waiting.append(
-            Message(self._session, message.mid, message.qos, message.topic, bytes(message.payload)),
+    def _hello(self) -> bytes:
+        secret = self._settings.mqtt_password
+        shared = any(topic.startswith("$share/") for topic in self._subscriptions)
+        return wire.connect(
+            self._settings.mqtt_protocol,
+            self.client_id,
+            keepalive=mqtt.KEEPALIVE_S,
+            username=self._settings.mqtt_username,
+            password=secret.get_secret_value() if secret else None,
+            session_s=SHARED_SESSION_S if shared else mqtt.SESSION_S,
+            window=self._window,
         )
-        # Only an empty deque has a reader that sleeps.  Looked at after appending: looked at
-        # before, the reader could empty it and fall asleep between the two.
-        if len(self._waiting) == 1:
-            self._loop.call_soon_threadsafe(self._arrived.set)
+
+    def _received(self, messages: list[Message]) -> None:
+        self._waiting.extend(messages)
+        self._bytes += sum(len(message.payload) for message in messages)
+        self._arrived.set()
+        if self._link is not None and self._is_full():
+            self._link.pause()
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) > self._window or self._bytes > MOST_BYTES
 
     async def take(self, most: int) -> list[Message]:
-        """Wait for messages and return up to `most` of them, the oldest first."""
+        """Wait for messages and return up to `most` of them, the oldest first.
+
+        Raises:
+            Exception: What ended the connecting for good; a restart is the remedy.
+        """
         while not self._waiting:
+            if self._failure is not None:
+                raise self._failure
             self._arrived.clear()
-            if not self._waiting:
-                await self._arrived.wait()
-        taken: list[Message] = []
-        while self._waiting and len(taken) < most:
-            taken.append(self._waiting.popleft())
+            await self._arrived.wait()
+        taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        self._bytes -= sum(len(message.payload) for message in taken)
+        if self._link is not None and not self._is_full():
+            self._link.resume()
         return taken
 
     def acknowledge(self, messages: Iterable[Message]) -> None:
         """Tell the broker that somebody responsible has these messages."""
-        for message in messages:
-            if message.session == self._session and message.qos:
-                error = self.client.ack(message.mid, message.qos)
-                if error is not MQTTErrorCode.MQTT_ERR_SUCCESS:
-                    return  # the connection is gone; the next one brings them again
+        mids = [message.mid for message in messages if message.session == self._session and message.mid]
+        if mids and self._link is not None:
+            self._link.write(wire.pubacks(mids))

@@ -6,10 +6,10 @@ reason, the untouched bytes, and the sequence number where one could be read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from vigil import events, topics
 from vigil.errors import Rejected
@@ -29,8 +29,7 @@ _SHAPES: Final[dict[Kind, msgspec.json.Decoder[Any]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True, gc=False):
     """What is to be produced: to which topic, under which key.
 
     Attributes:
@@ -44,7 +43,7 @@ class Record:
     reason: str | None = None
 
 
-def translate(topic: str, payload: bytes, registry: Registry | None) -> Record:
+def translate(topic: str, payload: bytes, registry: Registry | None, dropped: int = 0) -> Record:
     """Return the record for a message, whatever it holds.
 
     Args:
@@ -52,10 +51,12 @@ def translate(topic: str, payload: bytes, registry: Registry | None) -> Record:
         payload: Its bytes.
         registry: Nodes and devices, or None where it cannot be read: processors, who check
             again, then have the last word.
+        dropped: Bytes that the message had beyond its payload's, and nobody kept.
     """
     envelope: Envelope | None = None
     try:
         parsed = topics.parse(topic)
+        _check_whole(payload, dropped)
         if parsed.kind in _SHAPES:
             return _state(parsed, topic, payload, registry)
         envelope = events.decode(payload)
@@ -66,6 +67,11 @@ def translate(topic: str, payload: bytes, registry: Registry | None) -> Record:
         return Record(KAFKA_OF_KIND[parsed.kind], parsed.address.node.encode(), payload)
     except Rejected as rejected:
         return dead_letter(topic, payload, rejected, envelope)
+
+
+def _check_whole(payload: bytes, dropped: int) -> None:
+    if dropped:
+        raise Rejected("oversize", f"{len(payload) + dropped} bytes, of which {len(payload)} are kept")
 
 
 def _state(parsed: Topic, topic: str, payload: bytes, registry: Registry | None) -> Record:

@@ -38,6 +38,18 @@ class Unavailable(VigilError):
         super().__init__(f"{what} is unavailable ({why}); trying again")
 
 
+class ProtocolError(Unavailable):
+    """The MQTT broker, or what answers in its place, broke the protocol; connect anew.
+
+    Attributes:
+        why: What it did.
+    """
+
+    def __init__(self, why: str) -> None:
+        self.why = f"breaks the protocol: {why}"
+        super().__init__("MQTT broker", self.why)
+
+
 class Stop(VigilError):
     """This process cannot go on; end it with this one line."""
 

@@ -1,6 +1,7 @@
 """An MQTT client that acknowledges when told to, and whose thread survives its callbacks.
 
-Used by `edge.publisher`, `ingest.bridge` and `fallback`.  paho acknowledges a message only
+Used by `edge.publisher`, `ingest.downlink` and `fallback`; `ingest.link` receives too many messages
+for it (decision 0003) and takes constants and TLS from here.  paho acknowledges a message only
 when `ack` is called (pitfall 10), and an exception in a callback, which would end paho's
 network thread (pitfall 9), is logged and counted instead.
 """
@@ -60,8 +61,8 @@ def client(
     if settings.mqtt_username is not None:
         secret = settings.mqtt_password
         made.username_pw_set(settings.mqtt_username, secret.get_secret_value() if secret else None)
-    if settings.mqtt_ca is not None:
-        made.tls_set_context(_tls(settings))
+    if (context := tls(settings)) is not None:
+        made.tls_set_context(context)
     return made
 
 
@@ -103,7 +104,10 @@ def guarded(callback: Callable[..., None]) -> Callable[..., None]:
     return safe
 
 
-def _tls(settings: MqttSettings) -> ssl.SSLContext:
+def tls(settings: MqttSettings) -> ssl.SSLContext | None:
+    """Return how to encrypt: with our certificate where there is one; None where no CA is named."""
+    if settings.mqtt_ca is None:
+        return None
     context = ssl.create_default_context(cafile=str(settings.mqtt_ca))
     if settings.mqtt_cert is not None:
         context.load_cert_chain(settings.mqtt_cert, settings.mqtt_key)

@@ -1,8 +1,8 @@
 """`make bench`: measure everything side by side; the last line is JSON.
 
-The table goes to stderr.  QUICK=1 is short: fewer events, three rounds, 20,000 devices for
-100,000, a backlog of 20,000 for 1,000,000.  What cannot be measured here is null, with the
-reason on stderr.
+The table goes to stderr.  `python -m tests.bench bridge sink` measures these parts alone.
+QUICK=1 is short: fewer events, three rounds, 20,000 devices for 100,000, a backlog of 20,000
+for 1,000,000.  What cannot be measured here is null, with the reason on stderr.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.bench import bridging, processing, servers, sinking, validating, whol
 from tests.bench.processes import CORES, median
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.bench.processes import Took
     from tests.bench.servers import Servers
@@ -121,12 +121,21 @@ def drained(stack: Servers, quick: bool) -> Figures:
     }
 
 
-def main() -> int:
-    """Measure; return 0 if every figure could be had."""
-    quick = bool(os.environ.get("QUICK"))
+def chosen(names: Sequence[str]) -> list[Callable[[Servers, bool], Figures]]:
+    """Return the parts of these names, all without one."""
     parts: tuple[Callable[[Servers, bool], Figures], ...] = (
         validate, bridge, processor, sink, the_whole_way, drained,
     )  # fmt: skip
+    known = {part.__name__: part for part in parts}
+    if unknown := set(names) - set(known):
+        sys.exit(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return [known[name] for name in names or known]
+
+
+def main() -> int:
+    """Measure; return 0 if every figure could be had."""
+    quick = bool(os.environ.get("QUICK"))
+    parts = chosen(sys.argv[1:])
     found: Figures = dict.fromkeys(KEYS)
     failed = False
     with tempfile.TemporaryDirectory(prefix="vigil-bench-") as folder, servers.started(Path(folder)) as stack:

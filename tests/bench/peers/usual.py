@@ -18,7 +18,7 @@ from models import events  # type: ignore[import-not-found]  # beside this scrip
 async def main(port: int, bootstrap: str, topic: str) -> None:
     """Carry for ever."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", enable_idempotence=IDEMPOTENT, compression_type="lz4"
+        bootstrap_servers=bootstrap, acks="all", enable_idempotence=IDEMPOTENT, compression_type="zstd"
     )
     await producer.start()
     client: Any

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ingest.bridge import Bridge, partition_of
 from ingest.inbox import Inbox
-from tests.integration.ingest.conftest import telling
 from tests.making import Wearer, device, encoded, fall, mqtt_topic
 from vigil import events, kafka
 from vigil.clock import utc_now
@@ -33,12 +31,9 @@ async def bridge(buses: Buses, name: str = "one", registry: Registry | None = No
     """A bridge for the community's alarms; the test steps it."""
     async with AsyncExitStack() as stack:
         inbox = Inbox(buses.settings, f"{buses.community}-{name}", [buses.alarms], 100)
-        subscribed = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        inbox.client.on_subscribe = telling(loop, subscribed)
         producer = await stack.enter_async_context(kafka.producer(buses.settings, name))
         await stack.enter_async_context(inbox)
-        await subscribed.wait()
+        await until(lambda: inbox.trouble() is None)
         yield Bridge(inbox, producer, lambda: registry, utc_now)
 
 
@@ -185,8 +180,8 @@ async def test_a_message_is_never_acknowledged_on_another_connection(buses: Buse
         await buses.publish(*calls(buses, 1, 1))
         (first,) = await inbox.take(1)
         session = inbox._session
-        sock = inbox.client.socket()
-        cast("socket.socket", sock).shutdown(socket.SHUT_RDWR)
+        assert inbox._link is not None
+        inbox._link._transport.abort()
         await until(lambda: inbox._session > session)
         inbox.acknowledge([first])
         (again,) = await inbox.take(1)
