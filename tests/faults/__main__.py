@@ -90,7 +90,7 @@ def _p95(values: list[float]) -> float | None:
 def watermarks(spools: dict[str, Path]) -> dict[tuple[str, str, str], tuple[int, int]]:
     """Return the last number given out and the last one stored, by node, boot and lane."""
     found = {}
-    for node, path in spools.items():
+    for node, path in list(spools.items()):  # boxes are added meanwhile
         try:
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1) as db:
                 for boot, lane, last, stored in db.execute("SELECT boot, lane, last, stored FROM accepted"):
