@@ -8,6 +8,7 @@ through `call`.  While one batch is being written, the next one gathers: group c
 from __future__ import annotations
 
 import asyncio
+from collections import Counter as Tally
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -55,17 +56,14 @@ class Intake:
             Rejected: It is malformed or too large; offering it again is of no use.
             Unavailable: The disk has no room.
         """
-        await self.put_all((reading,))
+        _checked(reading)
+        await self._accepted_at((reading,))[0]
 
     async def put_all(self, readings: Sequence[Reading]) -> None:
         """Accept readings in this order; raises as `put` does, for the first that fails."""
         for reading in readings:
             _checked(reading)
-        loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in readings]
-        self._waiting.extend(zip(readings, futures, strict=True))
-        self._filled.set()
-        for outcome in await asyncio.gather(*futures, return_exceptions=True):
+        for outcome in await asyncio.gather(*self._accepted_at(readings), return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
 
@@ -101,6 +99,14 @@ class Intake:
             pass
         self._thread.shutdown()
 
+    def _accepted_at(self, readings: Sequence[Reading]) -> list[asyncio.Future[None]]:
+        """Queue checked readings; each future is done when its reading is durable, or refused."""
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[None]] = [loop.create_future() for _ in readings]
+        self._waiting.extend(zip(readings, futures, strict=True))
+        self._filled.set()
+        return futures
+
     async def _write(self, batch: Sequence[tuple[Reading, asyncio.Future[None]]]) -> None:
         readings = [reading for reading, _ in batch]
         try:
@@ -110,8 +116,8 @@ class Intake:
         except VigilError as error:
             self._fail(batch, error)
             raise
-        for row in rows:
-            accepted_total.labels(row.key.lane).inc()
+        for lane, count in Tally(row.key.lane for row in rows).items():
+            accepted_total.labels(lane).inc(count)
         for listener in self.listeners:
             listener(readings, rows)
         for _, future in batch:

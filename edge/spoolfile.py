@@ -42,7 +42,8 @@ CREATE TABLE IF NOT EXISTS accepted (
     PRIMARY KEY (boot, lane)
 ) WITHOUT ROWID;
 -- What the platform has not yet accounted for.
-CREATE TABLE IF NOT EXISTS spooled (%ROW%) WITHOUT ROWID;
+-- With a rowid: a batch then appends to one table and one small index, 13 pages instead of 15.
+CREATE TABLE IF NOT EXISTS spooled (%ROW%);
 CREATE INDEX IF NOT EXISTS spooled_keep ON spooled (lane) WHERE keep;
 -- What it never stored although it stored later ones.
 CREATE TABLE IF NOT EXISTS aside (%ROW%) WITHOUT ROWID;
