@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from api.access import ROBOTS
 from api.views import alert_view
 from vigil.errors import Unavailable
 from vigil.store import alerts, board
@@ -151,6 +152,11 @@ class Hub:
         self._pool = pool
         self._clock = clock
         self._sessions: set[Session] = set()
+
+    @property
+    def consoles(self) -> int:
+        """How many people's consoles are connected; robots do not count."""
+        return sum(session.identity.role not in ROBOTS for session in self._sessions)
 
     async def run(self) -> None:
         """Pass changes on until cancelled."""

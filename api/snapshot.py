@@ -1,23 +1,63 @@
-"""`/api/v1/fallback/snapshot`: the signed roster, for the watchdog alone.
+"""`/api/v1/fallback`: what the watchdog alone is told.
 
-Neighbours: `vigil.store.snapshot` reads it, `vigil.roster` signs it; `fallback.snapshot`
-fetches it while all is well, so that people have it when nothing is.
+`/snapshot` is the signed roster: `vigil.store.snapshot` reads it, `vigil.roster` signs it, and
+`fallback.snapshot` fetches it while all is well, so that people have it when nothing is.
+`/standing` is how the platform itself stands, every 5 s: `fallback.standing` judges it.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Response
+from pydantic import BaseModel
 
 from api.access import May
 from api.auth import SomebodyDep, require
 from api.problems import RESPONSES, Denied
 from api.services import ServicesDep
 from vigil import roster
-from vigil.store import snapshot
+from vigil.store import heartbeats, snapshot, standing
+
+ALIVE: Final = timedelta(minutes=10)
+"""A process that has been silent for longer was ended, and is not one that is late."""
+WAITED: Final = timedelta(minutes=5)
+"""A critical alert that nobody has taken by then: escalation has tried everybody by 180 s."""
+
+
+class BeatView(BaseModel):
+    """The last sign of life of a process."""
+
+    process: str
+    at: datetime
+    progress: dict[str, Any]
+
+
+class UnansweredView(BaseModel):
+    """Critical alerts of an estate that nobody has taken."""
+
+    estate: str
+    count: int
+    since: datetime
+
+
+class StandingView(BaseModel):
+    """How the platform stands.
+
+    Attributes:
+        at: The platform's clock.
+        consoles: People who are connected to the live stream.
+    """
+
+    at: datetime
+    consoles: int
+    heartbeats: list[BeatView]
+    unanswered: list[UnansweredView]
+
 
 router = APIRouter(prefix="/api/v1/fallback", tags=["fallback"], responses=RESPONSES)
 _SHAPE: Final[dict[int | str, dict[str, Any]]] = {
@@ -42,3 +82,21 @@ async def get_snapshot(services: ServicesDep, identity: SomebodyDep) -> Response
         made = await snapshot.roster(connection, None if scope is None else sorted(scope), services.clock())
     signed = roster.sign(made, services.roster_key)
     return Response(msgspec.json.encode(signed), media_type="application/json")
+
+
+@router.get("/standing")
+async def get_standing(services: ServicesDep, identity: SomebodyDep) -> StandingView:
+    """Tell how the platform stands: signs of life, consoles, alerts that nobody answers."""
+    require(identity, May.SEE_ROSTER)
+    now, scope = services.clock(), identity.scope.estates
+    async with services.pool.connection() as connection:
+        beats = await heartbeats.latest(connection, now - ALIVE)
+        waiting = await standing.unanswered(
+            connection, None if scope is None else sorted(scope), now - WAITED
+        )
+    return StandingView(
+        at=now,
+        consoles=services.hub.consoles,
+        heartbeats=[BeatView(**asdict(beat)) for beat in beats],
+        unanswered=[UnansweredView(**asdict(each)) for each in waiting],
+    )

@@ -36,6 +36,7 @@ from fallback import (
     probes,
     records,
     snapshot,
+    standing,
     store,
 )
 from fallback.courier import Courier, device_of
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 STEP_S: Final = 0.25
 """Between two steps of the watchdog."""
+CERTIFICATES_S: Final = 3600.0
+DISK_S: Final = 30.0
 SHOW_EVERY: Final = 20
 """Steps between two settings of the gauges."""
 _log = structlog.get_logger(__name__)
@@ -80,6 +83,8 @@ class Process:
         self._places = configuration.places(settings)
         self._library = configuration.library()
         self._zone = configuration.zone(settings)
+        self._certificates = configuration.certificates(settings)
+        self._standing: standing.Standing | None = None
         self._store = Store(settings.fallback_state)
         self._facts: list[Fact] = []
         self._keeper = Keeper(self._store, configuration.roster_key(settings))
@@ -130,7 +135,13 @@ class Process:
     def _app(self) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
         signer = Signer(store.secret(self._store, "cookie", secrets.token_bytes(32)))
         page = Page(
-            self._watchdog, self._store, utc_now, self._zone, self._settings.fallback_passphrase, signer
+            self._watchdog,
+            self._store,
+            utc_now,
+            self._zone,
+            self._settings.fallback_passphrase,
+            signer,
+            lambda: self._standing,
         )
         desk = Desk(self._watchdog, self._store, self._keeper, self._library, utc_now, self._zone, page.show)
         exercise = Exercise(self._watchdog, self._store, self._library, utc_now, self._zone, page.show)
@@ -147,6 +158,12 @@ class Process:
                 _every(snapshot.PERIOD.total_seconds(), partial(self._fetch, platform)),
                 _every(liaison.PERIOD.total_seconds(), partial(self._exchange, platform)),
             ]
+        if settings.fallback_roster_token is not None:
+            judge = standing.Judge([estate.id for estate in self._watchdog.view().estates])
+            work.append(_every(standing.PERIOD_S, partial(self._ask, platform, judge)))
+        if self._certificates:
+            work.append(_every(CERTIFICATES_S, self._look_at_certificates))
+        work.append(_every(DISK_S, self._look_at_disk))
         if self._places:
             work.append(_every(STEP_S * 4, partial(self._pack, maker)))
         if settings.fallback_peer is not None:
@@ -250,6 +267,33 @@ class Process:
 
     async def _beat(self, client: httpx.AsyncClient, url: SecretStr) -> None:
         self._note("heartbeat", await peers.beat(client, url.get_secret_value()))
+
+    async def _ask(self, client: httpx.AsyncClient, judge: standing.Judge) -> None:
+        try:
+            said = await standing.ask(client)
+        except Unavailable as error:
+            _log.info("the platform does not say how it stands", error=str(error))
+        else:
+            self._standing = said
+            self._facts += judge.notes(said, utc_now())
+
+    async def _look_at_certificates(self) -> None:
+        wrong = []
+        for host, port in self._certificates:
+            try:
+                ends = await probes.expires(host, port)
+            except Unavailable as error:
+                _log.info("no certificate", error=str(error))
+            else:
+                if ends - utc_now() < probes.EXPIRES:
+                    wrong.append(f"{host}:{port} {ends:%Y-%m-%d}")
+        self._note("tls", ", ".join(wrong) or None)
+
+    async def _look_at_disk(self) -> None:
+        folders = [self._settings.fallback_state.parent, *self._places]
+        free = {folder: probes.free_mb(folder) for folder in folders}
+        low = [f"{folder.name or folder}: {mb:.0f} MB" for folder, mb in free.items() if mb < probes.LOW_MB]
+        self._note("disk", ", ".join(low) or None)
 
     async def _exchange(self, client: httpx.AsyncClient) -> None:
         for estate in self._watchdog.view().estates:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fallback import procedures
@@ -58,10 +59,29 @@ def processes(settings: FallbackSettings) -> list[Process]:
     found: dict[str, Process] = {}
     for entry in _entries(settings.fallback_probes):
         service, equals, url = entry.partition("=")
-        if not (service and equals and url.startswith(("http://", "https://"))) or url in found:
+        if not (service and equals and _to_be_probed(url)) or url in found:
             raise Misconfigured("VIGIL_FALLBACK_PROBES", f"{entry!r} is not service=url, or stands twice")
         found[url] = Process(service, url)
     return list(found.values())
+
+
+def _to_be_probed(url: str) -> bool:
+    where = urlsplit(url)
+    try:
+        return bool(where.hostname) and (
+            where.scheme in ("http", "https") or (where.scheme == "tcp" and bool(where.port))
+        )
+    except ValueError:  # a port that is no number
+        return False
+
+
+def certificates(settings: FallbackSettings) -> list[tuple[str, int]]:
+    """Return the hosts and ports whose certificates are looked at: whatever we reach over TLS."""
+    urls = [settings.fallback_api, settings.fallback_peer or "", *(p.url for p in processes(settings))]
+    found = {(where.hostname, where.port or 443) for where in map(urlsplit, urls) if where.scheme == "https"}
+    if settings.mqtt_ca is not None:
+        found.add((settings.mqtt_host, settings.mqtt_port))
+    return sorted((host, port) for host, port in found if host)
 
 
 def zone(settings: FallbackSettings) -> ZoneInfo:

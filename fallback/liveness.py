@@ -22,6 +22,8 @@ PERIOD: Final = timedelta(seconds=5)
 """Between two looks at a process."""
 MISSED: Final = 3
 """Looks in a row without an answer that make a process failed (DESIGN.md, Watchdog)."""
+STARTING: Final = 6
+"""The same for a process that is starting: half a minute, as long as a declaration may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Process:
         detail: What the last look found wrong.
         seen_at: When it was last found ready.
         progress: How far each kind of its work had come at the last look.
+        away: Whether it has not answered at all since it was last ready.
+        answers: Whether it answered the last look, ready or not.
     """
 
     service: str
@@ -45,15 +49,23 @@ class Process:
     detail: str = ""
     seen_at: datetime | None = None
     progress: Mapping[str, Work] = field(default_factory=dict)
+    away: bool = False
+    answers: bool = True
 
     @property
     def failed(self) -> bool:
         """Whether it has missed too many looks."""
-        return self.missed >= MISSED
+        starting = self.away and self.answers
+        return self.missed >= (STARTING if starting else MISSED)
 
 
 def looked(
-    process: Process, wrong: str | None, now: datetime, progress: Mapping[str, Work] | None = None
+    process: Process,
+    wrong: str | None,
+    now: datetime,
+    progress: Mapping[str, Work] | None = None,
+    *,
+    answers: bool = True,
 ) -> Process:
     """Take one look's result in.
 
@@ -62,13 +74,21 @@ def looked(
         wrong: What kept it from being ready, or None.
         now: When it was looked at.
         progress: What it said of its work.
+        answers: Whether it answered at all.
     """
     progress = progress or {}
     wrong = wrong or standing_still(process.progress, progress)
     if wrong is None:
         return Process(process.service, process.url, seen_at=now, progress=progress)
-    since = process.since or now
-    return replace(process, missed=process.missed + 1, since=since, detail=wrong, progress=progress)
+    return replace(
+        process,
+        missed=process.missed + 1,
+        since=process.since or now,
+        detail=wrong,
+        progress=progress,
+        away=process.away or not answers,
+        answers=answers,
+    )
 
 
 def standing_still(before: Mapping[str, Work], now: Mapping[str, Work]) -> str | None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from fallback.standing import Standing
     from fallback.store import Store
     from fallback.watchdog import Watchdog
 
@@ -47,6 +48,7 @@ class Page:
         zone: For the times that people read.
         passphrase: Lets people in; None asks for a name alone (loopback only).
         signer: Of cookies and forms.
+        standing: Returns what the platform said last of itself, or None.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class Page:
         zone: tzinfo,
         passphrase: SecretStr | None,
         signer: Signer,
+        standing: Callable[[], Standing | None] = lambda: None,
     ) -> None:
+        self._standing = standing
         self._watchdog = watchdog
         self._store = store
         self._now = now
@@ -102,6 +106,7 @@ class Page:
             },
             refresh=REFRESH_S,
             late_s=canary.LATE.seconds,
+            standing=self._standing(),
         )
 
     def login_form(self, request: Request) -> Response:

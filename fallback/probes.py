@@ -8,6 +8,7 @@ say of their servers, not instead of it.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,11 +24,15 @@ from vigil.progress import Work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 ANSWER_S: Final = 3.0
 """Longest wait for a process to say that it is ready; less than the period."""
 EXPIRES: Final = timedelta(days=14)
 """A certificate that ends sooner wants a person: twice the week in which one may be on leave."""
+
+LOW_MB: Final = 256.0
+"""Free space below which the watchdog's own memory and its packs are in danger."""
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -39,12 +44,19 @@ class Said(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What one look found; `wrong` is None where the process is ready."""
+    """What one look found.
+
+    Attributes:
+        wrong: None where the process is ready.
+        progress: How far it has come, as far as it says.
+        answers: Whether it answered at all.
+    """
 
     url: str
     wrong: str | None
     at: datetime
     progress: Mapping[str, Work] = field(default_factory=dict)
+    answers: bool = True
 
 
 async def look(client: httpx.AsyncClient, urls: list[str], at: datetime) -> list[Looked]:
@@ -57,12 +69,13 @@ async def _one(client: httpx.AsyncClient, url: str, at: datetime) -> Looked:
         # httpx's own time-outs are between two bytes; a process that drips must not hold us.
         async with asyncio.timeout(ANSWER_S):
             if url.startswith("tcp://"):
-                return Looked(url, await _accepts(url), at)
+                refused = await _accepts(url)
+                return Looked(url, refused, at, answers=refused is None)
             return _heard(url, await client.get(url), at)
     except TimeoutError:
-        return Looked(url, f"no answer in {ANSWER_S:.0f} s", at)
+        return Looked(url, f"no answer in {ANSWER_S:.0f} s", at, answers=False)
     except httpx.HTTPError as error:
-        return Looked(url, type(error).__name__, at)
+        return Looked(url, type(error).__name__, at, answers=False)
 
 
 async def _accepts(url: str) -> str | None:
@@ -102,3 +115,9 @@ async def expires(host: str, port: int) -> datetime:
         return x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc.astimezone(UTC)
     except (OSError, ValueError) as error:
         raise Unavailable(f"the certificate of {host}:{port}", error) from None
+
+
+def free_mb(folder: Path) -> float:
+    """Return how much is free where a folder lies, or will lie (MB)."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(there).free / 2**20

@@ -86,8 +86,10 @@ class Senses:
     def take(self, fact: Sensed) -> None:
         """Take a fact in."""
         match fact:
-            case Looked(url, wrong, at, progress):
-                self._processes[url] = liveness.looked(self._processes[url], wrong, at, progress)
+            case Looked(url):
+                self._processes[url] = liveness.looked(
+                    self._processes[url], fact.wrong, fact.at, fact.progress, answers=fact.answers
+                )
             case Heard(node, online, at):
                 self._hear(node, at, online=online)
             case Listening(on, at):

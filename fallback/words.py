@@ -41,7 +41,13 @@ CAUSES: Final = {
     "canary_flapping": Both("探测告警半数超时：{subject_zh}", "every second canary is late: {subject_en}"),
     "canary_late": Both("一次探测告警超时：{subject_zh}", "one canary is late: {subject_en}"),
     "receipt": Both("告警可达，但入库回执未返回", "alerts come through, receipts do not"),
-    "service": Both("服务 {subject} 无响应：{detail}", "service {subject} does not answer: {detail}"),
+    "service": Both("服务 {subject} 不工作：{detail}", "service {subject} does not work: {detail}"),
+    "unanswered": Both("紧急告警无人应答：{detail}", "critical alerts that nobody answers: {detail}"),
+    "beat": Both("进程没有心跳：{detail}", "no heartbeat of {detail}"),
+    "consoles": Both("没有值班台在线：{detail}", "no console is connected {detail}"),
+    "clock": Both("平台时钟偏差 {detail}", "the platform's clock is off by {detail}"),
+    "tls": Both("证书将到期：{detail}", "a certificate ends: {detail}"),
+    "disk": Both("本机磁盘将满：{detail}", "the disk is nearly full: {detail}"),
     "node": Both(
         "边缘盒 {subject} 失联，部分老人无保护", "edge box {subject} is lost; residents are unprotected"
     ),

@@ -12,6 +12,7 @@ import asyncio
 import json
 import sys
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -28,6 +29,9 @@ from vigil.settings import IngestSettings, load
 from vigil.store.pool import open_pool
 from vigil.telemetry import configure_logging, ops_server
 from vigil.topics import Kind, every_node
+
+if TYPE_CHECKING:
+    from vigil.progress import Progress
 
 SHARED = (Kind.EVENT, Kind.TELEMETRY, Kind.HEALTH, Kind.REPLY)
 RETAINED = (Kind.STATE, Kind.BIRTH)
@@ -58,12 +62,14 @@ async def serve(settings: IngestSettings) -> None:
         )
         bridges = []
         checks = {"receipts": downlink.trouble}
+        progress: dict[str, Progress] = {}
         for lane, topics in subscriptions(shared=settings.ingest_shared).items():
             inbox = Inbox(settings, f"{name}-{lane}", topics, settings.ingest_window)
             producer = await stack.enter_async_context(kafka.producer(settings, f"{name}-{lane}"))
             bridges.append(Bridge(await stack.enter_async_context(inbox), producer, watch.registry, utc_now))
             checks[f"mqtt_{lane}"] = inbox.trouble
-        stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))
+            progress[lane] = bridges[-1].work
+        stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks, progress))
         structlog.get_logger().info("ingest is up", member=settings.ingest_member, kafka=incarnation)
         await run_until_stopped(
             *(bridge.run() for bridge in bridges),

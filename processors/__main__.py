@@ -62,7 +62,8 @@ async def serve(settings: ProcessorSettings) -> None:
             for lane, (handler, _) in handlers.items()
         }
         checks = {lane: pipeline.trouble for lane, pipeline in pipelines.items()}
-        stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))
+        progress = {lane: pipeline.work for lane, pipeline in pipelines.items()}
+        stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks, progress))
         _log.info("processors are up", name=name)
         await run_until_stopped(
             *(pipeline.run(handlers[lane][1]) for lane, pipeline in pipelines.items()),

@@ -31,6 +31,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from vigil import receipts, topics
 from vigil.errors import Fenced, Rejected, Stalled, Unavailable
 from vigil.failpoints import passing
+from vigil.progress import Work
 from vigil.store import intake
 from vigil.store.intake import EARLIEST
 
@@ -80,10 +81,19 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Progress:
-    """How far a pipeline has come, and when it last moved (by the loop's clock)."""
+    """How far a pipeline has come.
+
+    Attributes:
+        records: Taken in since the start.
+        moved_at: When it last moved, by the loop's clock.
+        in_hand: Records of the batch that is being taken in.
+        behind: Records known to wait in the log when it was last asked.
+    """
 
     records: int = 0
     moved_at: float = 0.0
+    in_hand: int = 0
+    behind: int = 0
 
 
 class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
@@ -165,12 +175,23 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         if not records:
             return False
         batch_records.labels(self.name).observe(len(records))
+        self.progress.in_hand = len(records)
         with batch_seconds.labels(self.name).time():
             await self._take_in(records)
         self._next |= ends(records)
-        self.progress.records += len(records)
-        self.progress.moved_at = _now()
+        self._moved(len(records))
         return True
+
+    def _moved(self, count: int) -> None:
+        progress = self.progress
+        progress.records += count
+        progress.in_hand = 0
+        progress.behind = max(0, progress.behind - count)
+        progress.moved_at = _now()
+
+    def work(self) -> Work:
+        """Return how far it has come, for `/readyz`."""
+        return Work(self.progress.records, self.progress.in_hand + self.progress.behind)
 
     async def _claim_assigned(self) -> None:
         unclaimed = [tp for tp in self._consumer.assignment() if tp not in self._claims]
@@ -298,6 +319,7 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         if waiting is None:
             return
         lag.labels(self.name).set(waiting)
+        self.progress.behind = waiting
         if not waiting:
             self.progress.moved_at = _now()
         elif (still := _now() - self.progress.moved_at) > self._stall_s:

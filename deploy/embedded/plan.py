@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from deploy.embedded.supervisor import Child
 
@@ -133,8 +134,24 @@ def _watchdog(place: Place, platform: Sequence[Child], watchdog: Watchdog) -> di
         "VIGIL_FALLBACK_PACKS": ",".join(map(str, place.packs)),
         "VIGIL_FALLBACK_PASSPHRASE": watchdog.passphrase,
         "VIGIL_FALLBACK_CANARIES": ",".join(f"{c.community}/{c.estate}/{c.node}" for c in watchdog.canaries),
-        "VIGIL_FALLBACK_PROBES": ",".join(f"{child.name}={child.ready_url}" for child in platform),
+        "VIGIL_FALLBACK_PROBES": ",".join(
+            [*(f"{child.name}={child.ready_url}" for child in platform), *server_probes(place.servers)]
+        ),
     }
+
+
+def server_probes(servers: Mapping[str, str]) -> list[str]:
+    """Return what the watchdog tries of the servers themselves: that their ports accept.
+
+    Args:
+        servers: Settings that name the servers.
+    """
+    where = {
+        "mqtt": f"{servers['VIGIL_MQTT_HOST']}:{servers['VIGIL_MQTT_PORT']}",
+        "kafka": servers["VIGIL_KAFKA_BOOTSTRAP"],
+        "postgres": urlsplit(servers["VIGIL_DATABASE_DSN"]).netloc.rpartition("@")[2],
+    }
+    return [f"{name}=tcp://{address}" for name, address in where.items()]
 
 
 def _edge(place: Place, node: Node) -> dict[str, str]:

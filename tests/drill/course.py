@@ -21,7 +21,7 @@ import httpx
 from fallback.rounds import Task
 from tests.drill import people, residents
 from tests.drill.figures import Figures
-from tests.drill.running import PASSPHRASE, PLATFORM
+from tests.drill.running import PASSPHRASE, PLATFORM, PROBED
 from vigil import events, mqtt
 from vigil.clock import utc_now
 from vigil.events import Sos
@@ -139,7 +139,7 @@ class Drill:
     def _probes_answer(self) -> bool:
         text = httpx.get(f"http://127.0.0.1:{self._running.ops['fallback']}/metrics", timeout=5).text
         missed = re.findall(r"^vigil_fallback_probe_missed\{.*\} ([0-9.]+)$", text, re.MULTILINE)
-        return len(missed) == len(PLATFORM) and not any(map(float, missed))
+        return len(missed) == PROBED and not any(map(float, missed))
 
     # -- one fault -----------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import SecretStr
 
 from api.passwords import digest, new_secret
+from deploy.embedded.plan import server_probes
 from deploy.embedded.seed import canaries, canary_rows
 from deploy.embedded.servers import EmbeddedStack, free_port
 from tests.drill.residents import COMMUNITY, ESTATES
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 _A_DAY = timedelta(days=1)
 PLATFORM = ("processors", "ingest", "api")
+PROBED = len(PLATFORM) + 3
+"""Services that the watchdog looks at: the processes, and the servers' ports."""
 _WITH_US = ("setpriv", "--pdeathsig=KILL", "--") if shutil.which("setpriv") else ()
 """Whatever becomes of the drill, its processes end with it."""
 CANARY_GOOD_S = 20.0
@@ -152,7 +155,12 @@ def platform(folder: Path, tables: dict[str, list[dict[str, Any]]], staff: int) 
             "VIGIL_FALLBACK_ROSTER_TOKEN": tokens["watchdog"],
             "VIGIL_FALLBACK_ROSTER_KEY": write_public_key(key.public_key()),
             "VIGIL_FALLBACK_CANARIES": ",".join(f"{n.community}/{n.estate}/{n.node}" for n in nodes),
-            "VIGIL_FALLBACK_PROBES": ",".join(f"{n}=http://127.0.0.1:{ops[n]}/readyz" for n in PLATFORM),
+            "VIGIL_FALLBACK_PROBES": ",".join(
+                [
+                    *(f"{name}=http://127.0.0.1:{ops[name]}/readyz" for name in PLATFORM),
+                    *server_probes(stack.addresses.environment()),
+                ]
+            ),
             "VIGIL_FALLBACK_NOTIFY": sink.url,
             "VIGIL_FALLBACK_PACKS": f"{folder / 'pack-a'},{folder / 'pack-b'}",
             "VIGIL_FALLBACK_CANARY_GOOD_S": str(CANARY_GOOD_S),

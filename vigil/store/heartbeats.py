@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
@@ -10,6 +11,15 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from vigil.store.pool import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The last sign of life of a process."""
+
+    process: str
+    at: datetime
+    progress: dict[str, Any]
 
 
 async def beat(connection: Connection, process: str, now: datetime, progress: dict[str, Any]) -> None:
@@ -31,3 +41,11 @@ async def alive(connection: Connection, prefix: str, now: datetime, within: time
     )
     ((found,),) = await cursor.fetchall()
     return bool(found)
+
+
+async def latest(connection: Connection, since: datetime) -> list[Beat]:
+    """Return the last sign of life of each process that has given one since a moment, by name."""
+    cursor = await connection.execute(
+        "SELECT process, at, progress FROM heartbeat WHERE at > %s ORDER BY process", [since]
+    )
+    return [Beat(*row) for row in await cursor.fetchall()]

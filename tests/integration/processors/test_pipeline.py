@@ -17,6 +17,7 @@ from tests.integration.processors.conftest import COMMUNITY
 from tests.making import NOW, encoded, event
 from vigil import events, kafka, receipts
 from vigil.events import Sos
+from vigil.progress import Work
 from vigil.settings import KafkaSettings
 from vigil.store.pool import open_pool
 from vigil.topics import ALARM, RECEIPT
@@ -247,8 +248,10 @@ async def test_a_database_that_is_away_for_a_while_costs_nothing(
         stepping = asyncio.create_task(until(pipeline, lambda: reached(pipeline, 6)))
         await asyncio.sleep(0.5)
         assert not stepping.done()
+        assert (pipeline.work().done, pipeline.work().waiting) == (3, 3)
         await allow_connections(log, database, allowed=True)
         await stepping
+        assert pipeline.work() == Work(6, 0)
     assert await log.stored() == numbers(1, 6)
 
 

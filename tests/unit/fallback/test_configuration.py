@@ -54,3 +54,28 @@ def test_a_page_for_others_wants_a_passphrase() -> None:
         configuration.check_page(settings(fallback_host="0.0.0.0"))
     configuration.check_page(settings(fallback_host="0.0.0.0", fallback_passphrase=SecretStr("x")))
     configuration.check_page(settings())
+
+
+@pytest.mark.parametrize("url", ["ftp://a", "tcp://broker", "http://", "tcp://broker:port"])
+def test_a_probe_that_cannot_be_tried_is_named(url: str) -> None:
+    with pytest.raises(Misconfigured, match="VIGIL_FALLBACK_PROBES"):
+        configuration.processes(settings(fallback_probes=f"mqtt={url}"))
+
+
+def test_a_servers_port_may_be_probed() -> None:
+    (process,) = configuration.processes(settings(fallback_probes="mqtt=tcp://broker:1883"))
+    assert (process.service, process.url) == ("mqtt", "tcp://broker:1883")
+
+
+def test_the_certificates_of_whatever_is_reached_over_tls_are_looked_at() -> None:
+    found = configuration.certificates(
+        settings(
+            fallback_api="https://api",
+            fallback_peer="https://other:8443/",
+            fallback_probes="ingest=http://ingest/readyz",
+            mqtt_host="broker",
+            mqtt_port=8883,
+            mqtt_ca=Path("ca.pem"),
+        )
+    )
+    assert found == [("api", 443), ("broker", 8883), ("other", 8443)]
