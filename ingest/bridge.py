@@ -27,6 +27,7 @@ from prometheus_client import Counter, Histogram
 from ingest.translate import translate
 from vigil.errors import Stalled
 from vigil.failpoints import passing
+from vigil.progress import Work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -90,6 +91,7 @@ class Bridge:
         clock: Clock,
     ) -> None:
         self.carried = 0
+        self._taken = 0
         self._inbox = inbox
         self._producer = producer
         self._registry = registry
@@ -116,6 +118,7 @@ class Bridge:
     async def take_in(self) -> None:
         """Wait for messages, and hand them to Kafka."""
         messages = await self._inbox.take(BATCH)
+        self._taken += len(messages)
         began = perf_counter()
         registry = self._registry()
         records = [translate(m.topic, m.payload, registry, m.dropped) for m in messages]
@@ -133,6 +136,10 @@ class Bridge:
         passing("ingest.after_acknowledge")
         took.observe(perf_counter() - batch.began)
         self._count(batch.records)
+
+    def work(self) -> Work:
+        """Return how far it has come, for `/readyz`."""
+        return Work(self.carried, self._taken - self.carried + self._inbox.waiting)
 
     def _count(self, records: Sequence[Record]) -> None:
         self.carried += len(records)

@@ -74,6 +74,11 @@ class Inbox:
         self._failure = None if task.cancelled() else task.exception()
         self._arrived.set()
 
+    @property
+    def waiting(self) -> int:
+        """How many messages have come and were not taken yet."""
+        return len(self._waiting)
+
     def trouble(self) -> str | None:
         """Return what keeps this connection from working, for `/readyz`."""
         return None if self._subscribed else f"MQTT connection {self.client_id} is down"

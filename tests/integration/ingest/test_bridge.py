@@ -14,6 +14,7 @@ from tests.making import Wearer, device, encoded, fall, mqtt_topic
 from vigil import events, kafka
 from vigil.clock import utc_now
 from vigil.events import MAX_PAYLOAD
+from vigil.progress import Work
 from vigil.registry import Node, Registry
 from vigil.topics import ALARM, DEAD
 
@@ -165,7 +166,7 @@ async def test_while_kafka_is_away_nothing_is_acknowledged_and_then_all_arrives(
             await buses.publish(*sent)
             await until(lambda: len(taken) + len(one._inbox._waiting) >= 30 and bool(taken))
             assert acknowledged == []
-            assert one.carried == 0
+            assert one.work() == Work(0, 30)
         finally:
             await asyncio.to_thread(buses.stack.kafka.start)
             await kafka.create_topics(buses.settings)
