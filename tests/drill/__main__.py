@@ -53,15 +53,18 @@ def chosen(asked: argparse.Namespace) -> tuple[list[Fault], bool]:
 
 
 def play(drill: Drill, faults: list[Fault], *, rolling: bool) -> None:
-    """Play the faults one after the other."""
-    until(drill.modes, READY_S, "the watchdog's page")
-    drill.learn()
-    drill.calm()
-    drill.short_of_people()
-    for fault in faults:
-        drill.fault(fault)
-    if rolling:
-        drill.rolling()
+    """Play the faults one after the other; what breaks the course itself is among the figures."""
+    try:
+        until(drill.modes, READY_S, "the watchdog's page")
+        drill.learn()
+        drill.calm()
+        drill.short_of_people()
+        for fault in faults:
+            drill.fault(fault)
+        if rolling:
+            drill.rolling()
+    except Exception as error:  # noqa: BLE001 - whatever it was, the figures are told, with it
+        drill.figures.faults.append({"fault": "course", "error": str(error) or type(error).__name__})
 
 
 def main() -> int:
