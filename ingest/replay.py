@@ -24,11 +24,13 @@ from vigil.topics import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from ingest.translate import Record
     from vigil.clock import Clock
     from vigil.settings import IngestSettings
     from vigil.store.dead import Letter
+    from vigil.store.pool import Pool
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,11 +57,12 @@ async def replay(settings: IngestSettings, arguments: Sequence[str], clock: Cloc
     """
     wanted = parser().parse_args(arguments)
     counts: Counter[str] = Counter()
-    async with open_pool(settings.database_dsn, "replay", 1) as pool, pool.connection() as connection:
+    async with open_pool(settings.database_dsn, "replay", 1) as pool:
         registry, after = Registry(), None
-        await refresh(connection, registry)
+        async with pool.connection() as connection:
+            await refresh(connection, registry)
         async with kafka.producer(settings, "ingest-replay") as producer:
-            while page := await dead.letters(connection, wanted.since, wanted.reason, after):
+            while page := await _page(pool, wanted, after):
                 after = page[-1].id
                 records = [revived(letter, registry) for letter in page]
                 alive = [record for record in records if record.reason is None]
@@ -67,6 +70,11 @@ async def replay(settings: IngestSettings, arguments: Sequence[str], clock: Cloc
                     await produce(producer, alive, clock())
                 counts.update(record.reason or "replayed" for record in records)
     return counts
+
+
+async def _page(pool: Pool, wanted: argparse.Namespace, after: UUID | None) -> list[Letter]:
+    async with pool.connection() as connection:
+        return await dead.letters(connection, wanted.since, wanted.reason, after)
 
 
 def revived(letter: Letter, registry: Registry) -> Record:

@@ -13,6 +13,8 @@ import psycopg
 import structlog
 from psycopg import sql
 
+from vigil.store.pool import broken_off_after
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0)
 """Before reconnecting; the last one repeats."""
+_ANSWER_S: Final = 5.0
+"""Longest wait for a sign of life: a server that stands still is otherwise waited for without end."""
 _log = structlog.get_logger(__name__)
 
 
@@ -65,4 +69,5 @@ async def _burst(connection: Connection, timeout_s: float) -> None:
     """Wait for notices and take all that have come; ask the server for life when none came."""
     heard = [notice async for notice in connection.notifies(timeout=timeout_s, stop_after=1)]
     if not heard:
-        await connection.execute("SELECT 1")
+        with broken_off_after(connection, _ANSWER_S):
+            await connection.execute("SELECT 1")

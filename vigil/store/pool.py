@@ -1,13 +1,24 @@
 """Connection pools that come back by themselves after the database was away.
 
 Every room opens its own through `open_pool`: one per purpose (alarms, bulk, API), so that
-neither waits for another's connections.  See pitfalls 25 and 26: psycopg_pool can stay
-stuck after minutes of outage, and cancellation must go through the pool's own time-outs.
+neither waits for another's connections.
+
+Rules (pitfalls 25 and 26)
+--------------------------
+1. Who waits for a connection waits `timeout_s` at most, by the pool's own time-out.
+2. A server that vanished is noticed by TCP.  One that stands still (a paused machine, a stuck disk)
+   is not: its kernel goes on answering.  So a connection is tried before it is lent, and one whose
+   borrower has not come back after `SILENT_S` is broken off; the driver then fails by itself, which
+   leaves nothing behind as cancelling would.
+3. After `REBUILD_S` of nothing but failures the pool underneath is thrown away and made anew.
 """
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+import os
+import socket
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -17,7 +28,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from vigil.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from pydantic import SecretStr
 
@@ -31,6 +42,9 @@ _KEEPALIVE: Final = {
     "tcp_user_timeout": 10_000,
 }
 """A database that vanished without a word is noticed in about 11 s."""
+SILENT_S: Final = 30.0
+"""Longest that a connection is lent: our longest transaction takes a second, a report a few."""
+REBUILD_S: Final = 60.0
 _FROZEN_S: Final = 30
 """A process that stands still inside a transaction loses it, and its locks, after this: another one
 has taken over its partitions by then, and could not claim them."""
@@ -52,19 +66,35 @@ class Pool:
     """A pool of connections for one purpose.
 
     `connection()` gives one, in autocommit; `transaction()` one inside a transaction.  Both
-    turn the driver's connection errors into `Unavailable`, and after `rebuild_after` failures
-    in a row the pool underneath is thrown away and made anew.
+    turn the driver's connection errors into `Unavailable`.
+
+    Args:
+        dsn: Where PostgreSQL is.
+        name: The purpose, for logs and for PostgreSQL's list of connections.
+        size: Most connections.
+        timeout_s: Longest wait for one.
+        silent_s: Longest that one is lent.
+        rebuild_s: Failures without a success in between for this long rebuild the pool.
     """
 
     def __init__(
-        self, dsn: SecretStr, name: str, size: int, *, timeout_s: float = 10, rebuild_after: int = 5
+        self,
+        dsn: SecretStr,
+        name: str,
+        size: int,
+        *,
+        timeout_s: float = 10,
+        silent_s: float = SILENT_S,
+        rebuild_s: float = REBUILD_S,
     ) -> None:
         self.name = name
+        self.rebuilt = 0
         self._dsn = dsn
         self._size = size
         self._timeout_s = timeout_s
-        self._rebuild_after = rebuild_after
-        self._failures = 0
+        self._silent_s = silent_s
+        self._rebuild_s = rebuild_s
+        self._failing_since: float | None = None
         self._pool = self._make()
 
     def _make(self) -> AsyncConnectionPool[Connection]:
@@ -75,8 +105,9 @@ class Pool:
             max_size=self._size,
             open=False,
             timeout=self._timeout_s,
-            reconnect_timeout=30,
-            check=AsyncConnectionPool.check_connection,
+            # Each wait begins trying anew, so that the pauses between tries never get longer than it.
+            reconnect_timeout=self._timeout_s,
+            check=self._check,
             kwargs={
                 "autocommit": True,
                 "application_name": f"vigil-{self.name}",
@@ -84,6 +115,10 @@ class Pool:
                 **_KEEPALIVE,
             },
         )
+
+    async def _check(self, connection: Connection) -> None:
+        with broken_off_after(connection, self._timeout_s / 2):
+            await AsyncConnectionPool.check_connection(connection)
 
     async def open(self) -> None:
         """Open the pool; connections are made in the background."""
@@ -102,13 +137,14 @@ class Pool:
         """
         try:
             async with self._pool.connection() as connection:
-                yield connection
+                with broken_off_after(connection, self._silent_s):
+                    yield connection
         except (PoolTimeout, psycopg.OperationalError, psycopg.InternalError) as error:
             if not _passes(error):
                 raise
             await self._failed()
             raise Unavailable("PostgreSQL", error) from error
-        self._failures = 0
+        self._failing_since = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -122,13 +158,36 @@ class Pool:
             yield connection
 
     async def _failed(self) -> None:
-        self._failures += 1
-        if self._failures % self._rebuild_after:
+        now = asyncio.get_running_loop().time()
+        if self._failing_since is None:
+            self._failing_since = now
+        if now - self._failing_since < self._rebuild_s:
             return
-        _log.warning("database pool rebuilt", pool=self.name, failures=self._failures)
+        self._failing_since = now
+        self.rebuilt += 1
+        _log.warning("database pool rebuilt", pool=self.name, times=self.rebuilt)
         old, self._pool = self._pool, self._make()
         await self._pool.open()
         await old.close(timeout=1)
+
+
+@contextmanager
+def broken_off_after(connection: Connection, seconds: float) -> Iterator[None]:
+    """Let a connection end by itself if what is done with it takes longer than some seconds."""
+    timer = asyncio.get_running_loop().call_later(seconds, _break_off, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _break_off(connection: Connection) -> None:
+    """Shut the socket under the driver, which sees the server hang up."""
+    if connection.closed:
+        return
+    _log.warning("database stands still: connection broken off", server=connection.info.host)
+    with socket.socket(fileno=os.dup(connection.fileno())) as ours:
+        ours.shutdown(socket.SHUT_RDWR)
 
 
 @asynccontextmanager

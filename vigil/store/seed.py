@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.sql import SQL, Identifier
@@ -24,11 +25,15 @@ async def put_rows(connection: Connection, tables: Mapping[str, Sequence[Mapping
         tables: Rows, columns by name; a dict as a value becomes JSON.
     """
     for table in TABLES:
-        for row in tables.get(table, ()):
+        for columns, rows in groupby(tables.get(table, ()), key=tuple):
             query = SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
                 Identifier(table),
-                SQL(", ").join(map(Identifier, row)),
-                SQL(", ").join([SQL("%s")] * len(row)),
+                SQL(", ").join(map(Identifier, columns)),
+                SQL(", ").join([SQL("%s")] * len(columns)),
             )
-            values = [Jsonb(value) if isinstance(value, dict) else value for value in row.values()]
-            await connection.execute(query, values)
+            async with connection.cursor() as cursor:
+                await cursor.executemany(query, [list(map(_value, row.values())) for row in rows])
+
+
+def _value(value: Any) -> Any:
+    return Jsonb(value) if isinstance(value, dict) else value

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import psycopg
 import pytest
 from pydantic import SecretStr
 
 from vigil.errors import Unavailable
+from vigil.store import listen
 from vigil.store.pool import Pool, open_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
+
+    from deploy.embedded.servers import Postgres
+    from tests.conftest import Stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
@@ -87,6 +93,15 @@ async def one(pool: Pool) -> Any:
         return await (await connection.execute("SELECT 1")).fetchone()
 
 
+@asynccontextmanager
+async def opened(pool: Pool) -> AsyncIterator[Pool]:
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
 async def until_back(pool: Pool) -> None:
     while True:
         try:
@@ -117,10 +132,10 @@ async def test_a_database_that_goes_away_is_unavailable_and_used_again_when_it_i
     passage: tuple[Passage, SecretStr],
 ) -> None:
     relay, dsn = passage
-    async with open_pool(dsn, "x", 1, timeout_s=0.2) as pool:
+    async with opened(Pool(dsn, "x", 1, timeout_s=0.2, rebuild_s=0.5)) as pool:
         assert await one(pool) == (1,)
         relay.shut()
-        for _ in range(7):  # more than after which the pool is rebuilt
+        while pool.rebuilt < 2:
             with pytest.raises(Unavailable):
                 await one(pool)
         relay.reopen()
@@ -195,3 +210,118 @@ async def test_one_who_is_frozen_in_a_transaction_is_unavailable_to_itself(datab
         with pytest.raises(Unavailable):
             await frozen()
         assert await one(pool) == (1,)
+
+
+# --- A server that is killed, and one that stands still ---
+
+
+@pytest.fixture(scope="module")
+def server(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A server of this module's own, to be mistreated."""
+    made = type(stack.postgres)(tmp_path_factory.mktemp("mistreated") / "postgres")
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@contextmanager
+def standing_still(server: Postgres) -> Iterator[None]:
+    """Stop every process of a server as SIGSTOP does; the kernel goes on answering for it."""
+    parent = psutil.Process(server.pid)
+    stopped = [parent, *parent.children(recursive=True)]
+    for process in stopped:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in stopped:
+            process.resume()
+
+
+async def test_a_killed_server_is_unavailable_and_used_again_when_it_is_back(server: Postgres) -> None:
+    async with opened(Pool(SecretStr(server.dsn), "x", 2, timeout_s=1)) as pool:
+        assert await one(pool) == (1,)
+        server.kill()
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await one(pool)
+        server.start()
+        await until_back(pool)
+
+
+async def test_a_server_that_stands_still_is_unavailable_to_who_wants_a_connection(server: Postgres) -> None:
+    async with opened(Pool(SecretStr(server.dsn), "x", 2, timeout_s=0.5)) as pool:
+        assert await one(pool) == (1,)
+        with standing_still(server):
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    await one(pool)
+        await until_back(pool)
+
+
+async def test_a_server_that_stands_still_in_the_middle_is_unavailable_and_nothing_hangs(
+    server: Postgres,
+) -> None:
+    async with opened(Pool(SecretStr(server.dsn), "x", 2, timeout_s=0.5, silent_s=1)) as pool:
+
+        async def halfway() -> None:
+            async with pool.transaction() as connection:
+                await connection.execute("CREATE TABLE never_there ()")
+                with standing_still(server):
+                    await connection.execute("SELECT 1")
+
+        with pytest.raises(Unavailable):
+            await halfway()
+        await until_back(pool)
+        async with pool.connection() as connection:
+            found = await connection.execute("SELECT FROM pg_tables WHERE tablename = 'never_there'")
+            assert await found.fetchall() == []
+
+
+async def test_a_server_that_stands_still_when_a_transaction_ends_is_unavailable_too(
+    server: Postgres,
+) -> None:
+    async with opened(Pool(SecretStr(server.dsn), "x", 2, timeout_s=0.5, silent_s=1)) as pool:
+
+        async def to_the_end() -> None:
+            with standing_still(server):
+                async with pool.transaction():
+                    pass
+
+        async def at_the_commit() -> None:
+            async with pool.connection() as connection:
+                with standing_still(server):
+                    async with connection.transaction():
+                        pass
+
+        for work in (to_the_end, at_the_commit):
+            with pytest.raises(Unavailable):
+                await work()
+            await until_back(pool)
+
+
+async def test_who_waits_for_its_turn_is_not_kept_by_another_purposes_standstill(server: Postgres) -> None:
+    """Every purpose has a pool of its own: a bulk that holds all its connections keeps no alarm waiting."""
+    async with (
+        opened(Pool(SecretStr(server.dsn), "bulk", 1, timeout_s=0.2)) as bulk,
+        opened(Pool(SecretStr(server.dsn), "alarm", 1, timeout_s=5)) as alarm,
+        bulk.connection(),
+    ):
+        with pytest.raises(Unavailable):
+            await one(bulk)
+        assert await one(alarm) == (1,)
+
+
+async def test_who_listens_hears_of_a_server_that_stands_still_and_goes_on_when_it_is_back(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "_ANSWER_S", 0.5)
+    async with aclosing(listen.wakes(SecretStr(server.dsn), "c", 0.2)) as wakes:
+        assert await anext(wakes)
+        with standing_still(server):
+            while await anext(wakes):
+                pass
+        while not await anext(wakes):
+            pass
