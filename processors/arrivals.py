@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from vigil.events import Data, Envelope
-    from vigil.registry import Device, Node, Registry
+    from vigil.registry import Device, Node, Registry, Resident
     from vigil.store.intake import Key
 
 AHEAD: Final = timedelta(hours=1)
@@ -40,6 +40,7 @@ class Arrival:
             clock is synced, else by the edge's monotonic age; when neither can be, the arrival.
         synthetic: The event's claim, where its sender is registered for it; a forged claim
             is ignored, so it cannot hide a real fall.
+        residents: Whose device it is now.
     """
 
     envelope: Envelope
@@ -49,6 +50,7 @@ class Arrival:
     received_at: datetime
     happened: datetime
     synthetic: str | None
+    residents: tuple[Resident, ...]
 
     @property
     def key(self) -> Key:
@@ -104,7 +106,7 @@ def sort(records: Iterable[ConsumerRecord[Any, Any]], registry: Registry, now: d
     """
     found = Sorted([], [], [], defaultdict(list))
     for record in records:
-        outcome = _read(record, registry)
+        outcome = _read(record, registry, now)
         seq = outcome.seq if isinstance(outcome, Dead) else outcome.envelope.seq
         if seq is not None:
             found.accounted[outcome.key].append((seq, seq))
@@ -123,7 +125,7 @@ def _made(arrival: Arrival) -> tuple[str, int, int]:
     return (arrival.node.id, int(ordinal), arrival.envelope.seq)
 
 
-def _read(record: ConsumerRecord[Any, Any], registry: Registry) -> Arrival | Dead:
+def _read(record: ConsumerRecord[Any, Any], registry: Registry, now: datetime) -> Arrival | Dead:
     received_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
     envelope: Envelope | None = None
     try:
@@ -135,7 +137,8 @@ def _read(record: ConsumerRecord[Any, Any], registry: Registry) -> Arrival | Dea
         return _dead(record, rejected, envelope, received_at)
     synthetic = envelope.synthetic if envelope.synthetic == node.synthetic else None
     happened = _happened(envelope, received_at)
-    return Arrival(envelope, data, node, device, received_at, happened, synthetic)
+    residents = device.residents(now)
+    return Arrival(envelope, data, node, device, received_at, happened, synthetic, residents)
 
 
 def _can_be(time: datetime, received_at: datetime) -> bool:

@@ -88,19 +88,18 @@ class Decisions:
     waits: dict[str, datetime | None] = field(default_factory=dict)
 
 
-def subject_of(arrival: Arrival, now: datetime) -> str:
+def subject_of(arrival: Arrival) -> str:
     """Return whom an event is about: a resident, else a place, else the device itself."""
     if arrival.synthetic == "canary":
         return f"canary:{arrival.envelope.id}"
-    residents = arrival.device.residents(now)
-    if len(residents) == 1:
-        return f"resident:{residents[0].id}"
+    if len(arrival.residents) == 1:
+        return f"resident:{arrival.residents[0].id}"
     return f"zone:{arrival.device.zone}" if arrival.device.zone else f"device:{arrival.device.id}"
 
 
-def episode_of(arrival: Arrival, now: datetime) -> str:
+def episode_of(arrival: Arrival) -> str:
     """Return under which name an event's episode is remembered."""
-    subject = subject_of(arrival, now)
+    subject = subject_of(arrival)
     apart = arrival.synthetic is not None and arrival.synthetic != "canary"
     return f"{arrival.synthetic}/{subject}" if apart else subject
 
@@ -184,7 +183,7 @@ def _weigh(
     made: Decisions, arrival: Arrival, evidence: Evidence, detection: Detection | None, now: datetime
 ) -> None:
     """Take evidence into its episode; `detection` is what it became, if anything."""
-    name = episode_of(arrival, now)
+    name = episode_of(arrival)
     episode, verdict = fusion.step(made.episodes.get(name), evidence)
     made.episodes[name] = episode
     if verdict is Verdict.WAIT:
@@ -204,13 +203,13 @@ def _standing(episode: Episode) -> Judged:
 
 
 def _detection(arrival: Arrival, kind: str, judged: Judged, now: datetime) -> Detection:
-    residents = arrival.device.residents(now)
+    residents = arrival.residents
     return Detection(
         id=derived_id("detection", kind, arrival.envelope.id),
         event=arrival.envelope.id,
         time=arrival.happened,
         kind=kind,
-        subject=subject_of(arrival, now),
+        subject=subject_of(arrival),
         resident=residents[0].id if len(residents) == 1 and arrival.synthetic != "canary" else None,
         zone=arrival.device.zone,
         estate=arrival.node.estate,

@@ -1,14 +1,17 @@
 """What is done with a batch, in the one transaction that `processors.pipeline` opens for it.
 
 Three kinds of topics, three handlers: events (store, decide, raise), states and births
-(keep), dead letters (keep; one of the alarm lane is raised).  Each returns the receipts that
-may be given when, and only when, the transaction has committed.
+(keep), dead letters (keep; one of the alarm lane is raised).  What each returns, receipts and
+counts, holds when, and only when, the transaction has committed.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
@@ -22,20 +25,22 @@ from vigil import events, topics
 from vigil.events import Birth, NodeState, Shed, Tombstone, derived_id
 from vigil.receipts import StoredReceipt
 from vigil.store import alerts, detections, intake, nodes
+from vigil.store.detections import Detection
 from vigil.store.intake import Accounted, Dead, ShedRange
 from vigil.store.registry import refresh
 from vigil.topics import Kind, Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from aiokafka import ConsumerRecord
 
     from processors.arrivals import Arrival
+    from processors.decide import Judged
     from processors.scoring import Scorer
     from vigil.errors import Rejected
-    from vigil.registry import Registry
+    from vigil.registry import Node, Registry
     from vigil.store.intake import Key, Watermark
     from vigil.store.pool import Connection
 
@@ -64,11 +69,29 @@ _TABLE_OF: Final = {
 _log = structlog.get_logger(__name__)
 
 
+def _nothing() -> None:
+    """Count nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of a batch, for when its transaction has committed.
+
+    Attributes:
+        receipts: To be given to the edges.
+        count: Raises the counters; a transaction that failed, or was fenced off, has done nothing
+            that could be counted.
+    """
+
+    receipts: list[StoredReceipt] = field(default_factory=list)
+    count: Callable[[], None] = _nothing
+
+
 class Handler(Protocol):
     """What is done with the records of some topics, inside a transaction."""
 
-    async def handle(self, connection: Connection, records: Records, now: datetime) -> list[StoredReceipt]:
-        """Take a batch in, and return the receipts to be given after the commit."""
+    async def handle(self, connection: Connection, records: Records, now: datetime) -> Taken:
+        """Take a batch in."""
 
     async def bury(
         self,
@@ -76,7 +99,7 @@ class Handler(Protocol):
         connection: Connection,
         records: Records,
         now: datetime,
-    ) -> list[StoredReceipt]:
+    ) -> Taken:
         """Put records aside that could not be taken in, as dead letters."""
 
 
@@ -87,21 +110,28 @@ class EventHandler:
         self._registry = registry
         self._scorer = scorer
 
-    async def handle(self, connection: Connection, records: Records, now: datetime) -> list[StoredReceipt]:
-        """Take a batch of events in."""
+    async def handle(self, connection: Connection, records: Records, now: datetime) -> Taken:
+        """Take a batch of events in.
+
+        The models are asked while the database stores: they run in a thread, and both only wait.
+        """
         await refresh(connection, self._registry)
         arrived = sort(records, self._registry, now)
         before = await intake.lock_accounted(connection, arrived.accounted)
         batch = await _undecided(connection, arrived, before)
-        new = await self._store(connection, batch)
-        fresh = _first_of_each(batch.arrivals, new)
+        scoring = asyncio.create_task(self._scorer.score(_each_once(batch.arrivals)), name="scoring")
+        try:
+            new = await self._store(connection, batch)
+            scores = await scoring
+        finally:
+            scoring.cancel()
+        fresh = [a for a in _each_once(batch.arrivals) if a.envelope.id in new]
         await intake.take_back(connection, _again(fresh, before), now)
-        await self._decide(connection, fresh, now)
+        await self._decide(connection, fresh, scores, now)
         await _raise_dead(connection, self._registry, batch.dead, new, now)
         watermarks = await intake.account(connection, batch.accounted, now)
         watermarks += await _give_up(connection, fresh, now)
-        _count(arrived, fresh, new, now)
-        return _receipts(watermarks, self._registry)
+        return Taken(_receipts(watermarks, self._registry), partial(_count, arrived, fresh, new, now))
 
     async def bury(
         self,
@@ -109,7 +139,7 @@ class EventHandler:
         connection: Connection,
         records: Records,
         now: datetime,
-    ) -> list[StoredReceipt]:
+    ) -> Taken:
         """Put events aside that could not be taken in."""
         return await _keep_dead(connection, self._registry, [dead_of(record, why) for record in records], now)
 
@@ -126,27 +156,26 @@ class EventHandler:
         new |= await intake.insert_withheld(connection, batch.withheld)
         return new | await intake.insert_dead(connection, batch.dead)
 
-    async def _decide(self, connection: Connection, fresh: list[Arrival], now: datetime) -> None:
-        scores = await self._scorer.score(fresh)
-        names = {episode_of(arrival, now) for arrival in fresh if needs_episode(arrival)}
+    async def _decide(
+        self, connection: Connection, fresh: list[Arrival], scores: Mapping[UUID, Judged], now: datetime
+    ) -> None:
+        names = {episode_of(arrival) for arrival in fresh if needs_episode(arrival)}
         known = await detections.load_states(connection, FALLS, names)
         episodes = {name: msgspec.convert(state, Episode) for name, state in known.items()}
         await record(connection, decide(fresh, scores, episodes, now), now)
 
 
-def _first_of_each(arrivals: Iterable[Arrival], new: set[UUID]) -> list[Arrival]:
-    """Return the new events, each once: a batch may hold its own duplicates."""
-    return list({a.envelope.id: a for a in arrivals if a.envelope.id in new}.values())
+def _each_once(arrivals: Iterable[Arrival]) -> list[Arrival]:
+    """Return each event once: a batch may hold its own duplicates."""
+    return list({a.envelope.id: a for a in arrivals}.values())
 
 
 async def record(connection: Connection, made: Decisions, now: datetime) -> None:
     """Record what was decided; alerts last, since raising them is serialised until the commit."""
     await detections.insert_detections(connection, made.detections)
-    states = {name: msgspec.to_builtins(episode) for name, episode in made.episodes.items()}
-    await detections.save_states(connection, FALLS, states, now)
+    await detections.save_states(connection, FALLS, made.episodes, now)
     await detections.set_deadlines(connection, FALLS, made.waits)
-    for new in made.alerts:
-        await alerts.raise_alert(connection, new, now)
+    await alerts.raise_alerts(connection, made.alerts, now)
 
 
 async def _undecided(connection: Connection, batch: Sorted, before: Mapping[Key, Accounted]) -> Sorted:
@@ -236,21 +265,28 @@ def _receipts(watermarks: Iterable[Watermark], registry: Registry) -> list[Store
 
 def _count(batch: Sorted, fresh: Sequence[Arrival], new: set[UUID], now: datetime) -> None:
     for arrival in fresh:
-        stored.labels(arrival.envelope.lane).inc()
         age.labels(arrival.envelope.lane).observe(max((now - arrival.happened).total_seconds(), 0))
-        if not arrival.plausible:
-            implausible.inc()
-    for arrival in batch.arrivals:
-        if arrival.envelope.id not in new:
-            duplicates.labels(arrival.envelope.lane).inc()
-    for gone in {gone.id: gone for gone in batch.withheld}.values():
-        withheld.labels(gone.purpose).inc(gone.id in new)
+    implausible.inc(sum(not arrival.plausible for arrival in fresh))
+    _add(stored, [arrival.envelope.lane for arrival in fresh])
+    _add(duplicates, [a.envelope.lane for a in batch.arrivals if a.envelope.id not in new])
+    _add(
+        withheld,
+        [gone.purpose for gone in {gone.id: gone for gone in batch.withheld}.values() if gone.id in new],
+    )
     _count_dead(batch.dead, new)
 
 
 def _count_dead(letters: Iterable[Dead], new: set[UUID]) -> None:
-    for letter in {letter.id: letter for letter in letters}.values():
-        dead.labels(letter.reason).inc(letter.id in new)
+    _add(
+        dead,
+        [letter.reason for letter in {letter.id: letter for letter in letters}.values() if letter.id in new],
+    )
+
+
+def _add(counter: Counter, labels: Sequence[str]) -> None:
+    """Add how often each label occurs: there are few labels, and many events."""
+    for label in set(labels):
+        counter.labels(label).inc(labels.count(label))
 
 
 class DeadHandler:
@@ -259,7 +295,7 @@ class DeadHandler:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def handle(self, connection: Connection, records: Records, now: datetime) -> list[StoredReceipt]:
+    async def handle(self, connection: Connection, records: Records, now: datetime) -> Taken:
         """Take a batch of dead letters in."""
         await refresh(connection, self._registry)
         return await _keep_dead(connection, self._registry, [_letter(record) for record in records], now)
@@ -270,7 +306,7 @@ class DeadHandler:
         connection: Connection,
         records: Records,
         now: datetime,
-    ) -> list[StoredReceipt]:
+    ) -> Taken:
         """Keep what remains of a dead letter that cannot even be kept as one."""
         return await _keep_dead(
             connection, self._registry, [_remains(record, why) for record in records], now
@@ -291,15 +327,15 @@ async def _keep_dead(
     registry: Registry,
     letters: Sequence[Dead],
     now: datetime,
-) -> list[StoredReceipt]:
+) -> Taken:
     """Store dead letters, raise those that may have been an alarm, account for their numbers."""
     ranges = _dead_ranges(letters)
     before = await intake.lock_accounted(connection, ranges)
     letters = undecided_dead(letters, before)
     new = await intake.insert_dead(connection, letters)
     await _raise_dead(connection, registry, letters, new, now)
-    _count_dead(letters, new)
-    return _receipts(await intake.account(connection, ranges, now), registry)
+    watermarks = await intake.account(connection, ranges, now)
+    return Taken(_receipts(watermarks, registry), partial(_count_dead, letters, new))
 
 
 def _dead_ranges(gone: Iterable[Dead]) -> dict[Key, list[tuple[int, int]]]:
@@ -350,29 +386,33 @@ async def _raise_dead(
     now: datetime,
 ) -> None:
     """Raise new dead letters of the alarm lane: something that may have been a fall was unreadable."""
+    found = []
     for letter in letters:
         node = registry.nodes.get(letter.node or "")
-        if letter.lane != Lane.ALARM or letter.id not in new or node is None:
-            continue
-        detection = detections.Detection(
-            id=derived_id("detection", "unreadable", letter.id),
-            event=letter.id,
-            time=letter.at,
-            kind="unreadable_alarm",
-            subject=f"zone:{node.zone}" if node.zone else f"node:{node.id}",
-            resident=None,
-            zone=node.zone,
-            estate=node.estate,
-            device=node.id,
-            score=1.0,
-            model="rule",
-            model_version="1",
-            explanation=UNREADABLE,
-            synthetic=None,
-            made_at=now,
-        )
-        await detections.insert_detections(connection, [detection])
-        await alerts.raise_alert(connection, alert_of(detection, UNREADABLE), now)
+        if letter.lane == Lane.ALARM and letter.id in new and node is not None:
+            found.append(_unreadable(letter, node, now))
+    await detections.insert_detections(connection, found)
+    await alerts.raise_alerts(connection, [alert_of(one, UNREADABLE) for one in found], now)
+
+
+def _unreadable(letter: Dead, node: Node, now: datetime) -> Detection:
+    return Detection(
+        id=derived_id("detection", "unreadable", letter.id),
+        event=letter.id,
+        time=letter.at,
+        kind="unreadable_alarm",
+        subject=f"zone:{node.zone}" if node.zone else f"node:{node.id}",
+        resident=None,
+        zone=node.zone,
+        estate=node.estate,
+        device=node.id,
+        score=1.0,
+        model="rule",
+        model_version="1",
+        explanation=UNREADABLE,
+        synthetic=None,
+        made_at=now,
+    )
 
 
 UNREADABLE: Final = {
@@ -384,14 +424,14 @@ UNREADABLE: Final = {
 class StateHandler:
     """Keeps what nodes say of themselves: online or not, births, replies."""
 
-    async def handle(self, connection: Connection, records: Records, now: datetime) -> list[StoredReceipt]:
+    async def handle(self, connection: Connection, records: Records, now: datetime) -> Taken:
         """Take a batch of states, births and replies in."""
         given: dict[Key, int] = {}
         for record in records:
             for key, last in (await self._handle_one(connection, record, now)).items():
                 given[key] = max(given.get(key, 0), last)
         await intake.note_given(connection, given, now)  # once, sorted: everybody locks in one order
-        return []
+        return Taken()
 
     async def _handle_one(
         self, connection: Connection, record: ConsumerRecord[Any, Any], now: datetime
@@ -416,7 +456,7 @@ class StateHandler:
         connection: Connection,
         records: Records,
         _now: datetime,
-    ) -> list[StoredReceipt]:
+    ) -> Taken:
         """Put states and births aside that could not be kept."""
-        await intake.insert_dead(connection, [_remains(record, why) for record in records])
-        return []
+        letters = [_remains(record, why) for record in records]
+        return Taken(count=partial(_count_dead, letters, await intake.insert_dead(connection, letters)))

@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
-    from processors.intake import Handler
+    from processors.intake import Handler, Taken
     from vigil.clock import Clock
     from vigil.receipts import StoredReceipt
     from vigil.store.intake import Claim
     from vigil.store.pool import Connection, Pool
 
     Record: TypeAlias = ConsumerRecord[Any, Any]
-    Handle: TypeAlias = Callable[[Connection, Sequence[Record], datetime], Awaitable[list[StoredReceipt]]]
+    Handle: TypeAlias = Callable[[Connection, Sequence[Record], datetime], Awaitable[Taken]]
 
 ATTEMPTS: Final = 3
 """How often one record alone may fail before it is put aside."""
@@ -178,14 +178,13 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self.progress.in_hand = len(records)
         with batch_seconds.labels(self.name).time():
             await self._take_in(records)
-        self._next |= ends(records)
-        self._moved(len(records))
+        self.progress.in_hand = 0
         return True
 
     def _moved(self, count: int) -> None:
         progress = self.progress
         progress.records += count
-        progress.in_hand = 0
+        progress.in_hand -= count
         progress.behind = max(0, progress.behind - count)
         progress.moved_at = _now()
 
@@ -247,7 +246,7 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         failures = waits = 0
         while True:
             try:
-                given = await self._commit(records, handle)
+                taken = await self._commit(records, handle)
             except Unavailable as error:
                 _log.warning("batch waits", pipeline=self.name, records=len(records), error=str(error))
                 await asyncio.sleep(WAIT_S[min(waits, len(WAIT_S) - 1)])
@@ -264,7 +263,8 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                     _log.error("record cannot be put aside", pipeline=self.name, error=repr(error))
                     await asyncio.sleep(WAIT_S[min(failures - ATTEMPTS, len(WAIT_S)) - 1])
             else:
-                return await self._give(given)
+                poisoned.labels(self.name).inc(failures >= ATTEMPTS)
+                return await self._committed(records, taken)
 
     async def _halve(self, records: Sequence[Record]) -> None:
         middle = len(records) // 2
@@ -273,22 +273,38 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
 
     def _burial(self, error: Exception) -> Handle:
         """Return what puts a record aside that could not be taken in."""
-        poisoned.labels(self.name).inc()
-        _log.error("record put aside", pipeline=self.name, error=repr(error))
+        _log.error("record is put aside", pipeline=self.name, error=repr(error))
         why = Rejected("poison", f"{type(error).__name__}: {error}"[:1000])
         return partial(self._handler.bury, why)
 
-    async def _commit(self, records: Sequence[Record], handle: Handle) -> list[StoredReceipt]:
+    async def _commit(self, records: Sequence[Record], handle: Handle) -> Taken:
         """Do what is to be done with records and move the log's place on, all or nothing."""
         async with self._pool.transaction() as connection:
-            for partition, next_offset in ends(records).items():
-                claim = self._claims.get(partition)
-                epoch = claim.epoch if claim else 0
-                await intake.advance(connection, partition.topic, partition.partition, epoch, next_offset)
-            given = await handle(connection, records, self._clock())
+            await intake.advance(connection, self._places(records))
+            taken = await handle(connection, records, self._clock())
             passing("processors.before_commit")
         passing("processors.after_commit")
-        return given
+        return taken
+
+    async def _committed(self, records: Sequence[Record], taken: Taken) -> None:
+        """Count what the database has now, and give the receipts for it."""
+        taken.count()
+        self._next |= ends(records)
+        self._moved(len(records))
+        await self._give(taken.receipts)
+
+    def _places(self, records: Sequence[Record]) -> list[tuple[str, int, int, int]]:
+        """Return where records end: topic, partition, epoch of its claim (0 without one), next offset."""
+        claims = self._claims
+        return [
+            (
+                partition.topic,
+                partition.partition,
+                claims[partition].epoch if partition in claims else 0,
+                after,
+            )
+            for partition, after in ends(records).items()
+        ]
 
     def _dropped(self, records: Sequence[Record], error: Fenced) -> None:
         fenced.labels(self.name).inc()

@@ -18,9 +18,11 @@ from vigil.errors import Unavailable
 from vigil.store import alerts, detections
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from vigil.clock import Clock
+    from vigil.store.alerts import NewAlert
     from vigil.store.pool import Connection, Pool
 
 EVERY_S: Final = 1.0
@@ -49,17 +51,22 @@ class Ticker:
         now = self._clock()
         async with self._pool.transaction() as connection:
             states = await detections.claim_due(connection, FALLS, now)
-            for subject, state in states.items():
-                await _decide(connection, subject, msgspec.convert(state, Episode), now)
+            episodes = {subject: msgspec.convert(state, Episode) for subject, state in states.items()}
+            await _decide(connection, episodes, now)
         return bool(states)
 
 
-async def _decide(connection: Connection, subject: str, episode: Episode, now: datetime) -> None:
-    detection = episode.detection and await detections.get_detection(connection, episode.detection)
-    if not detection:
-        _log.error("nothing to raise: the wait stands on no detection", subject=subject)
-        return
-    settled, alert = decide_overdue(episode, detection)
-    await detections.save_states(connection, FALLS, {subject: msgspec.to_builtins(settled)}, now)
-    if alert is not None:
-        await alerts.raise_alert(connection, alert, now)
+async def _decide(connection: Connection, episodes: Mapping[str, Episode], now: datetime) -> None:
+    ids = [episode.detection for episode in episodes.values() if episode.detection]
+    found = {str(id_): one for id_, one in (await detections.get_detections(connection, ids)).items()}
+    settled: dict[str, Episode] = {}
+    raised: list[NewAlert] = []
+    for subject, episode in episodes.items():
+        detection = found.get(episode.detection or "")
+        if detection is None:
+            _log.error("nothing to raise: the wait stands on no detection", subject=subject)
+            continue
+        settled[subject], alert = decide_overdue(episode, detection)
+        raised += [alert] if alert else []
+    await detections.save_states(connection, FALLS, settled, now)
+    await alerts.raise_alerts(connection, raised, now)

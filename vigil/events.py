@@ -25,6 +25,7 @@ MAX_PAYLOAD: Final = 64 * 1024
 """Bytes of an event's JSON; a window of 200 samples takes 3 kB, a pose sequence 8 kB."""
 NAMESPACE: Final = uuid.UUID("6f1b1f0e-6a0c-5d0a-9d2e-0c5a8f2f7d11")
 """Of every id the platform derives."""
+_NAMESPACE: Final = NAMESPACE.bytes
 _UUID_VERSION_5: Final = 0x5000_8000_0000_0000_0000
 _UUID_BITS: Final = ~0xF000_C000_0000_0000_0000
 """RFC 9562: the bits that say version and variant; all others are the hash's."""
@@ -41,7 +42,13 @@ Moment = Annotated[datetime, Meta(tz=True)]
 
 def derived_id(*parts: object) -> uuid.UUID:
     """Return the id of an output, derived from what it was made of."""
-    return uuid.uuid5(NAMESPACE, "/".join(map(str, parts)))
+    return uuid.UUID(int=_derived("/".join(map(str, parts))))
+
+
+def _derived(name: str) -> int:
+    """Return the number of the UUIDv5 of a name; as `uuid.uuid5`, in a third of its time."""
+    digest = hashlib.sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:16], "big") & _UUID_BITS | _UUID_VERSION_5
 
 
 def event_id(node: str, boot: str, lane: Lane, seq: int) -> uuid.UUID:
@@ -51,10 +58,7 @@ def event_id(node: str, boot: str, lane: Lane, seq: int) -> uuid.UUID:
 
 def _is_event_id(id_: uuid.UUID, node: str, boot: str, lane: Lane, seq: int) -> bool:
     """Return whether `id_` is `event_id` of the rest; a tenth of the cost of making that to compare."""
-    name = f"event/{node}/{boot}/{lane}/{seq}".encode()
-    digest = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()
-    made = int.from_bytes(digest[:16], "big")
-    return id_.int == made & _UUID_BITS | _UUID_VERSION_5
+    return id_.int == _derived(f"event/{node}/{boot}/{lane}/{seq}")
 
 
 class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):

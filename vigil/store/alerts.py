@@ -7,17 +7,19 @@ the transition, in the caller's transaction.  Who comes second is told who was f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Final
 
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Identifier
-from psycopg.types.json import Jsonb
 
 from vigil import alerts
 from vigil.alerts import Action, Priority, State, Step, Subject
 from vigil.errors import Conflict, NotFound
+from vigil.store.arrays import columns, encoded, unnest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -103,51 +105,139 @@ _AFTER: Final = SQL("""
 
 
 async def raise_alert(connection: Connection, new: NewAlert, now: datetime) -> UUID:
-    """Raise an alert, or join its detection to the one that is open for the same subject and kind.
-
-    A detection that has been here before changes nothing.
+    """Raise one alert; see `raise_alerts`.
 
     Returns:
         The id of the alert that carries the detection.
     """
+    return (await raise_alerts(connection, [new], now))[new.detection]
+
+
+async def raise_alerts(connection: Connection, asked: Sequence[NewAlert], now: datetime) -> dict[UUID, UUID]:
+    """Raise alerts, or join their detections to those that are open for the same subject and kind.
+
+    What comes out is as if they had been raised one after the other, in the order given; the
+    number of statements does not grow with theirs.  A detection that has been here before changes
+    nothing.
+
+    Returns:
+        The id of the alert that carries each detection.
+    """
+    if not asked:
+        return {}
     await _lock_changes(connection)
-    carrier = await _carrier(connection, new.detection)
-    if carrier is not None:
-        return carrier
-    cursor = await connection.execute(_RAISE, _parameters(new, now))
-    ((alert, version, state, raised),) = await cursor.fetchall()
-    await connection.execute(
-        "INSERT INTO alert_evidence (alert, detection) VALUES (%s, %s)", [alert, new.detection]
+    carriers = await _carriers(connection, [new.detection for new in asked])
+    fresh: dict[UUID, NewAlert] = {}
+    for new in asked:
+        if new.detection not in carriers:
+            fresh.setdefault(new.detection, new)
+    if not fresh:
+        return carriers
+    together = _by_subject(fresh.values())
+    cursor = await connection.execute(_RAISE, _arrays(together, now), binary=True)
+    done = {(row[0], row[1]): _Raised(*row[2:]) for row in await cursor.fetchall()}
+    joined = {new.detection: done[new.subject, new.kind].alert for new in fresh.values()}
+    await connection.execute(_ADD_EVIDENCE, [list(joined.values()), list(joined)])
+    await _record(connection, _transitions(fresh.values(), together, done), now)
+    return carriers | joined
+
+
+async def _carriers(connection: Connection, found: Sequence[UUID]) -> dict[UUID, UUID]:
+    cursor = await connection.execute(
+        "SELECT detection, alert FROM alert_evidence WHERE detection = ANY(%s)", [found]
     )
-    before, action = (None, "raise") if raised else (state, JOIN)
-    await _record(connection, _Recorded(alert, version, before, state, action, "system:processors"), now)
-    return alert  # type: ignore[no-any-return]  # the driver's rows are untyped
+    return dict(await cursor.fetchall())
 
 
-async def _carrier(connection: Connection, detection: UUID) -> UUID | None:
-    cursor = await connection.execute("SELECT alert FROM alert_evidence WHERE detection = %s", [detection])
-    row = await cursor.fetchone()
-    return row[0] if row else None
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """What became of all that was asked about one subject and kind; `version` is the last one."""
+
+    alert: UUID
+    version: int
+    state: str
+    opened: bool
 
 
-_RAISE: Final = """
+_Together = dict[tuple[str, str], list[NewAlert]]
+"""What is asked, by subject and kind, in the order of the asking."""
+
+
+def _by_subject(asked: Iterable[NewAlert]) -> _Together:
+    found: _Together = {}
+    for new in asked:
+        found.setdefault((new.subject, new.kind), []).append(new)
+    return found
+
+
+_TYPES: Final = {
+    "id": "uuid",
+    "subject": "text",
+    "kind": "text",
+    "priority": "text",
+    "estate": "text",
+    "zone": "text",
+    "resident": "text",
+    "event_time": "timestamptz",
+    "summary": "text",
+    "synthetic": "text",
+    "evidence": "int4",
+}
+_RAISE: Final = (
+    SQL("""
     INSERT INTO alert AS a (id, subject, kind, priority, state, version, estate, zone, resident,
-                            event_time, raised_at, changed_at, summary, synthetic)
-    VALUES (%(id)s, %(subject)s, %(kind)s, %(priority)s, 'raised', 1, %(estate)s, %(zone)s, %(resident)s,
-            %(event_time)s, %(now)s, %(now)s, %(summary)s, %(synthetic)s)
+                            event_time, raised_at, changed_at, summary, synthetic, evidence)
+    SELECT id, subject, kind, priority, 'raised', evidence, estate, zone, resident,
+           event_time, %b, %b, summary::jsonb, synthetic, evidence
+    FROM {} ORDER BY subject, kind
     ON CONFLICT (subject, kind) WHERE state NOT IN ('resolved', 'reviewed')
-    DO UPDATE SET evidence = a.evidence + 1, version = a.version + 1, changed_at = excluded.changed_at,
+    DO UPDATE SET evidence = a.evidence + excluded.evidence, version = a.version + excluded.version,
+        changed_at = excluded.changed_at,
         synthetic = CASE WHEN excluded.synthetic IS NULL THEN NULL ELSE a.synthetic END,
-        priority = CASE WHEN array_position(%(urgency)s, excluded.priority)
-                           < array_position(%(urgency)s, a.priority)
+        priority = CASE WHEN array_position(%b::text[], excluded.priority)
+                           < array_position(%b::text[], a.priority)
                         THEN excluded.priority ELSE a.priority END
-    RETURNING id, version, state, xmax = 0
-"""  # xmax is 0 only where the row was inserted
+    RETURNING subject, kind, id, version, state, xmax = 0
+""")
+    .format(unnest(_TYPES))
+    .as_bytes()
+)
+"""A row for each subject and kind: an alert has as many versions as pieces of evidence have joined it
+at once.  xmax is 0 only where the row was inserted."""
+_ADD_EVIDENCE: Final = """
+    INSERT INTO alert_evidence (alert, detection) SELECT * FROM unnest(%s::uuid[], %s::uuid[])
+"""
 
 
-def _parameters(new: NewAlert, now: datetime) -> dict[str, object]:
-    columns: dict[str, object] = {name: getattr(new, name) for name in NewAlert.__dataclass_fields__}
-    return columns | {"summary": Jsonb(new.summary), "now": now, "urgency": list(alerts.URGENCY)}
+def _arrays(together: _Together, now: datetime) -> list[object]:
+    """Return the parameters of `_RAISE`: the first of each group, with what the others add to it."""
+    first = [some[0] for some in together.values()]
+    values = dict(zip(_TYPES, columns(first, [name for name in _TYPES if name != "evidence"]), strict=False))
+    values["priority"] = [
+        reduce(alerts.more_urgent, (new.priority for new in some)) for some in together.values()
+    ]
+    values["summary"] = [encoded(new.summary) for new in first]
+    values["synthetic"] = [
+        some[0].synthetic if all(new.synthetic for new in some) else None for some in together.values()
+    ]
+    values["evidence"] = [len(some) for some in together.values()]
+    return [now, now, *values.values(), list(alerts.URGENCY), list(alerts.URGENCY)]
+
+
+def _transitions(
+    asked: Iterable[NewAlert], together: _Together, done: Mapping[tuple[str, str], _Raised]
+) -> list[_Recorded]:
+    """Return what was recorded of each piece of evidence, in the order of the asking."""
+    versions = {key: done[key].version - len(some) for key, some in together.items()}
+    made = []
+    for new in asked:
+        key = (new.subject, new.kind)
+        versions[key] += 1
+        became = done[key]
+        first = became.opened and versions[key] == 1
+        before, action = (None, "raise") if first else (became.state, JOIN)
+        made.append(_Recorded(became.alert, versions[key], before, became.state, action, "system:processors"))
+    return made
 
 
 async def apply(connection: Connection, alert: UUID, version: int, step: Step, now: datetime) -> Alert:
@@ -218,7 +308,7 @@ async def _move(connection: Connection, before: Alert, target: State, step: Step
     )
     version = before.version + 1
     recorded = _Recorded(before.id, version, before.state, target, step.action, step.actor, step.reason)
-    await _record(connection, recorded, now)
+    await _record(connection, [recorded], now)
 
 
 def _holder(before: str | None, step: Step) -> str | None:
@@ -250,18 +340,21 @@ async def _lock_changes(connection: Connection) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_CHANGE_LOCK])
 
 
-async def _record(connection: Connection, done: _Recorded, now: datetime) -> None:
-    """Append a transition, in the order of the live stream, and tell who listens."""
-    await connection.execute(
-        """
-        WITH numbered AS (SELECT nextval('alert_change') AS change),
-             appended AS (
-                 INSERT INTO alert_transition (alert, version, change, from_state, to_state, action, actor, reason, at)
-                 SELECT %s, %s, change, %s, %s, %s, %s, %s, %s FROM numbered)
-        SELECT pg_notify(%s, change::text) FROM numbered
-        """,
-        [*(getattr(done, name) for name in _Recorded.__dataclass_fields__), now, CHANNEL],
-    )
+_RECORD: Final = """
+    WITH appended AS (
+        INSERT INTO alert_transition (alert, version, from_state, to_state, action, actor, reason, change, at)
+        SELECT alert, version, from_state, to_state, action, actor, reason, nextval('alert_change'), %s
+        FROM unnest(%s::uuid[], %s::int4[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+             AS t(alert, version, from_state, to_state, action, actor, reason)
+        RETURNING change)
+    SELECT pg_notify(%s, change::text) FROM appended ORDER BY change
+"""
+
+
+async def _record(connection: Connection, done: Sequence[_Recorded], now: datetime) -> None:
+    """Append transitions, numbered in their order for the live stream, and tell who listens."""
+    values = columns(done, _Recorded.__dataclass_fields__)
+    await connection.execute(_RECORD, [now, *values, CHANNEL])
 
 
 async def get(connection: Connection, alert: UUID, *, lock: bool = False) -> Alert:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Identifier
-from psycopg.types.json import Jsonb
+
+from vigil.store.arrays import columns, encoded, names, unnest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -38,28 +39,50 @@ class Detection:
     made_at: datetime
 
 
-_COLUMNS: Final = tuple(Detection.__dataclass_fields__)
-_NAMES: Final = SQL(", ").join(map(Identifier, _COLUMNS))
-_INSERT: Final = SQL("INSERT INTO detection ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
-    _NAMES,
-    SQL(", ").join([SQL("%s")] * len(_COLUMNS)),
+_TYPES: Final = {
+    "id": "uuid",
+    "event": "uuid",
+    "time": "timestamptz",
+    "kind": "text",
+    "subject": "text",
+    "resident": "text",
+    "zone": "text",
+    "estate": "text",
+    "device": "text",
+    "score": "float8",
+    "model": "text",
+    "model_version": "text",
+    "explanation": "text",
+    "synthetic": "text",
+    "made_at": "timestamptz",
+}
+"""Of every column as it is sent; `explanation` goes as JSON."""
+_INSERT: Final = (
+    SQL("INSERT INTO detection ({}) SELECT {} FROM {} ORDER BY id ON CONFLICT DO NOTHING")
+    .format(
+        names(_TYPES),
+        SQL(", ").join(SQL("explanation::jsonb") if c == "explanation" else Identifier(c) for c in _TYPES),
+        unnest(_TYPES),
+    )
+    .as_bytes()
 )
-_GET: Final = SQL("SELECT {} FROM detection WHERE id = %s").format(_NAMES)
+_GET: Final = SQL("SELECT {} FROM detection WHERE id = ANY(%s::uuid[])").format(names(_TYPES)).as_bytes()
 
 
-async def insert_detections(connection: Connection, detections: Iterable[Detection]) -> None:
+async def insert_detections(connection: Connection, detections: Sequence[Detection]) -> None:
     """Store detections; those that are there already change nothing."""
-    for detection in detections:
-        values = [getattr(detection, name) for name in _COLUMNS]
-        values[_COLUMNS.index("explanation")] = Jsonb(detection.explanation)
-        await connection.execute(_INSERT, values)
+    if not detections:
+        return
+    values = dict(zip(_TYPES, columns(detections, _TYPES), strict=True))
+    values["explanation"] = [encoded(explanation) for explanation in values["explanation"]]
+    await connection.execute(_INSERT, list(values.values()))
 
 
-async def get_detection(connection: Connection, id_: UUID | str) -> Detection | None:
-    """Return a detection, if it is there."""
+async def get_detections(connection: Connection, ids: Iterable[UUID | str]) -> dict[UUID, Detection]:
+    """Return those of the detections that are there, by id."""
     async with connection.cursor(row_factory=class_row(Detection)) as cursor:
-        await cursor.execute(_GET, [id_])
-        return await cursor.fetchone()
+        await cursor.execute(_GET, [[str(id_) for id_ in ids]])
+        return {found.id: found for found in await cursor.fetchall()}
 
 
 async def load_states(connection: Connection, detector: str, subjects: Iterable[str]) -> dict[str, Any]:
@@ -92,27 +115,43 @@ async def load_states(connection: Connection, detector: str, subjects: Iterable[
 async def save_states(
     connection: Connection, detector: str, states: Mapping[str, Any], now: datetime
 ) -> None:
-    """Store what a detector remembers; the rows were locked by `load_states`."""
-    for subject, state in sorted(states.items()):
-        await connection.execute(
-            "UPDATE detector_state SET state = %s, changed_at = %s WHERE detector = %s AND subject = %s",
-            [Jsonb(state), now, detector, subject],
-        )
+    """Store what a detector remembers; the rows were locked by `load_states`.
+
+    Args:
+        connection: Inside the transaction of `load_states` or `claim_due`.
+        detector: Whose states these are.
+        states: By subject; whatever can be encoded as JSON.
+        now: Present time.
+    """
+    if not states:
+        return
+    await connection.execute(
+        """
+        UPDATE detector_state s SET state = t.state::jsonb, changed_at = %s
+        FROM unnest(%s::text[], %s::text[]) AS t(subject, state)
+        WHERE s.detector = %s AND s.subject = t.subject
+        """,
+        [now, list(states), [encoded(state) for state in states.values()], detector],
+    )
 
 
 async def set_deadlines(connection: Connection, detector: str, waits: Mapping[str, datetime | None]) -> None:
     """Set when to look again (the first time set counts), or that there is nothing to wait for."""
-    for subject, due_at in sorted(waits.items()):
-        if due_at is None:
-            await connection.execute(
-                "DELETE FROM deadline WHERE detector = %s AND subject = %s",
-                [detector, subject],
-            )
-        else:
-            await connection.execute(
-                "INSERT INTO deadline (detector, subject, due_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-                [detector, subject, due_at],
-            )
+    over = sorted(subject for subject, due_at in waits.items() if due_at is None)
+    due = sorted((subject, due_at) for subject, due_at in waits.items() if due_at is not None)
+    if over:
+        await connection.execute(
+            "DELETE FROM deadline WHERE detector = %s AND subject = ANY(%s)", [detector, over]
+        )
+    if due:
+        await connection.execute(
+            """
+            INSERT INTO deadline (detector, subject, due_at)
+            SELECT %s, subject, due_at FROM unnest(%s::text[], %s::timestamptz[]) AS t(subject, due_at)
+            ORDER BY subject ON CONFLICT DO NOTHING
+            """,
+            [detector, [subject for subject, _ in due], [due_at for _, due_at in due]],
+        )
 
 
 async def claim_due(connection: Connection, detector: str, now: datetime, limit: int = 100) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 from pydantic import SecretStr
 
+from processors.intake import Taken
 from processors.pipeline import Pipeline
 from vigil.store.pool import open_pool
 from vigil.topics import ALARM
@@ -57,11 +58,11 @@ class FakeConsumer:
 class Nothing:
     """Handles no records: none come."""
 
-    async def handle(self, _connection: Connection, _records: object, _now: datetime) -> list[Any]:
-        return []
+    async def handle(self, _connection: Connection, _records: object, _now: datetime) -> Taken:
+        return Taken()
 
-    async def bury(self, *_what: object) -> list[Any]:
-        return []
+    async def bury(self, *_what: object) -> Taken:
+        return Taken()
 
 
 async def log() -> str:

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 
 from processors import intake as under_test
 from processors.arrivals import AHEAD
-from processors.intake import DeadHandler, EventHandler, StateHandler
+from processors.intake import DeadHandler, EventHandler, StateHandler, Taken
 from processors.ticker import Ticker
 from tests.making import BOOT, NOW, dead_record, encoded, event, fall, raw_record, record
 from vigil import events, topics
@@ -62,6 +62,13 @@ TABLES = ("event", "telemetry", "health", "implausible", "withheld", "dead_lette
 async def rows(connection: Any, query: str, *values: Any) -> list[Any]:
     found: list[Any] = await (await connection.execute(query, values)).fetchall()
     return found
+
+
+async def taken(take: Any, *batch: Any) -> list[StoredReceipt]:
+    """Take a batch in as the pipeline does, and return the receipts."""
+    came: Taken = await take(*batch)
+    came.count()
+    return came.receipts
 
 
 async def counts(connection: Any) -> dict[str, int]:
@@ -121,7 +128,7 @@ def ticker(connection: Any, now: datetime) -> Ticker:
 
 @one_by_one
 async def test_an_event_is_stored_and_receipted(connection: Any, handler: EventHandler) -> None:
-    given_ = await handler.handle(connection, [record(event())], NOW)
+    given_ = await taken(handler.handle, connection, [record(event())], NOW)
     assert given_ == [receipt(1)]
     (stored,) = await rows(
         connection, "SELECT id, time, node, device, type, boot, lane, seq, data FROM event"
@@ -143,9 +150,9 @@ async def test_a_batch_sent_again_adds_nothing_and_is_receipted_like_the_first_t
         record(event(POSE, 6, device="cam-gate")),
         record(event(SensorChanged(sensor="door", state=True), 1, device="door")),
     ]
-    first = await handler.handle(connection, batch, NOW)
+    first = await taken(handler.handle, connection, batch, NOW)
     before = await counts(connection)
-    again = await handler.handle(connection, batch, NOW + timedelta(minutes=5))
+    again = await taken(handler.handle, connection, batch, NOW + timedelta(minutes=5))
     assert first == again == [receipt(6), receipt(1, Lane.EVENT)]
     assert await counts(connection) == before
 
@@ -161,13 +168,13 @@ async def test_what_was_deleted_in_time_is_not_decided_on_again_when_it_is_sent_
         record(event(seq=3, time=datetime(1970, 1, 1, tzinfo=UTC))),
         record(event(SensorChanged(sensor="door", state=True), 1, device="door")),
     ]
-    first = await handler.handle(connection, batch, NOW)
+    first = await taken(handler.handle, connection, batch, NOW)
     await connection.execute(
         """DELETE FROM alert_evidence; DELETE FROM alert_transition; DELETE FROM alert;
            DELETE FROM detection; DELETE FROM event; DELETE FROM implausible"""
     )
     before = REGISTRY.get_sample_value("vigil_events_duplicate_total", {"lane": "alarm"}) or 0
-    assert await handler.handle(connection, batch, NOW) == first
+    assert await taken(handler.handle, connection, batch, NOW) == first
     assert await counts(connection) == {}
     assert REGISTRY.get_sample_value("vigil_events_duplicate_total", {"lane": "alarm"}) == before + 3
 
@@ -176,9 +183,11 @@ async def test_what_was_deleted_in_time_is_not_decided_on_again_when_it_is_sent_
 async def test_a_hole_holds_the_receipt_back_until_it_is_filled(
     connection: Any, handler: EventHandler
 ) -> None:
-    assert await handler.handle(connection, [record(event(seq=3)), record(event(seq=2))], NOW) == [receipt(0)]
+    assert await taken(handler.handle, connection, [record(event(seq=3)), record(event(seq=2))], NOW) == [
+        receipt(0)
+    ]
     assert await rows(connection, "SELECT first, last FROM gap") == [(1, 1)]
-    assert await handler.handle(connection, [record(event(seq=1))], NOW) == [receipt(3)]
+    assert await taken(handler.handle, connection, [record(event(seq=1))], NOW) == [receipt(3)]
     assert await rows(connection, "SELECT * FROM gap") == []
 
 
@@ -187,10 +196,72 @@ async def test_a_batchs_own_duplicates_are_decided_on_and_counted_once(
     connection: Any, handler: EventHandler
 ) -> None:
     before = REGISTRY.get_sample_value("vigil_events_stored_total", {"lane": "alarm"}) or 0
-    await handler.handle(connection, [record(event())] * 3, NOW)
+    await taken(handler.handle, connection, [record(event())] * 3, NOW)
     assert await counts(connection) == {"event": 1, "detection": 1, "alert": 1}
     assert await rows(connection, "SELECT evidence FROM alert") == [(1,)]
     assert REGISTRY.get_sample_value("vigil_events_stored_total", {"lane": "alarm"}) == before + 1
+
+
+@one_by_one
+async def test_nothing_is_counted_before_the_batch_is_committed(
+    connection: Any, handler: EventHandler
+) -> None:
+    def counted() -> list[float]:
+        told = [
+            ("vigil_events_stored_total", {"lane": "alarm"}),
+            ("vigil_events_dead_total", {"reason": "malformed"}),
+        ]
+        told += [("vigil_event_age_seconds_count", {"lane": "alarm"})]
+        return [REGISTRY.get_sample_value(name, labels) or 0 for name, labels in told]
+
+    before = counted()
+    batch = [record(event()), raw_record(encoded(event(seq=2), data={}))]
+    came = await handler.handle(connection, batch, NOW)
+    assert counted() == before
+    came.count()
+    assert counted() == [count + 1 for count in before]
+
+
+class CountingCursor(psycopg.AsyncCursor[Any]):
+    """Notes how many statements were sent."""
+
+    sent = 0
+
+    async def execute(self, *arguments: Any, **options: Any) -> Any:
+        type(self).sent += 1
+        return await super().execute(*arguments, **options)
+
+
+EVERYTHING: list[Any] = [
+    lambda seq: record(event(fall(), seq, time=NOW - timedelta(seconds=seq))),
+    lambda seq: record(event(Sos(by="cord"), seq, device="door")),
+    lambda seq: record(event(POSE, seq, device="cam-gate")),
+    lambda seq: record(event(Sos(by="cord"), seq, device="stranger")),
+    lambda seq: record(event(Sos(by="cord"), seq, time=datetime(1970, 1, 1, tzinfo=UTC))),
+    lambda seq: record(
+        event(Shed(of_boot=f"{seq}-0000abcd", of_lane=Lane.ALARM, first=1, last=9, reason="spool_full"), seq)
+    ),
+    lambda seq: record(
+        event(Tombstone(of_boot=f"{seq}-0000abcd", of_lane=Lane.ALARM, of_seq=1, sent=20), seq)
+    ),
+]
+
+
+@one_by_one
+async def test_a_large_batch_takes_no_more_statements_than_a_small_one(
+    shared_database: str, handler: EventHandler
+) -> None:
+    sent = []
+    async with await psycopg.AsyncConnection.connect(
+        shared_database, autocommit=True, cursor_factory=CountingCursor
+    ) as connection:
+        for times in (1, 1, 15):  # the first one reads the registry
+            async with connection.transaction(force_rollback=True):
+                before = CountingCursor.sent
+                batch = [make(seq) for seq, make in enumerate(EVERYTHING * times, 1)]
+                await handler.handle(connection, batch, NOW)
+                sent.append(CountingCursor.sent - before)
+    assert sent[2] == sent[1]
 
 
 kinds_of_events = st.sampled_from([Sos(by="cord"), fall(), Stillness(episode="e", still_s=9, watched_s=9)])
@@ -221,7 +292,7 @@ def test_however_events_are_repeated_and_consent_changes_each_ends_as_exactly_on
                 granted = data.draw(st.booleans())
                 await connection.execute("UPDATE consent SET granted = %s", [granted])
                 at = NOW + timedelta(minutes=data.draw(st.integers(0, 200)))
-                await handler.handle(connection, [record(made[index % len(made)], at=at)], at)
+                await taken(handler.handle, connection, [record(made[index % len(made)], at=at)], at)
             assert [seq for seq, _ in await ended(connection)] == sorted(e.seq for e in made)
 
     under = handler._registry
@@ -236,7 +307,7 @@ async def test_a_clock_that_is_ahead_and_comes_true_stores_its_event_once(
     ahead = event(time=NOW + AHEAD + timedelta(minutes=1))
     for minutes in (0, 5):
         at = NOW + timedelta(minutes=minutes)
-        assert await handler.handle(connection, [record(ahead, at=at)], at) == [receipt(1)]
+        assert await taken(handler.handle, connection, [record(ahead, at=at)], at) == [receipt(1)]
     assert await ended(connection) == [(1, "stored")]
 
 
@@ -248,7 +319,7 @@ async def test_without_consent_the_event_is_counted_and_its_content_dropped(
     connection: Any, handler: EventHandler
 ) -> None:
     await connection.execute("UPDATE consent SET granted = false WHERE purpose = 'fall_detection'")
-    assert await handler.handle(connection, [record(event(fall()))], NOW) == [receipt(1)]
+    assert await taken(handler.handle, connection, [record(event(fall()))], NOW) == [receipt(1)]
     assert await counts(connection) == {"withheld": 1}
     assert await rows(connection, "SELECT purpose, day FROM withheld") == [("fall_detection", NOW.date())]
 
@@ -257,9 +328,9 @@ async def test_without_consent_the_event_is_counted_and_its_content_dropped(
 async def test_a_consent_withdrawn_counts_from_the_next_event_on(
     connection: Any, handler: EventHandler
 ) -> None:
-    await handler.handle(connection, [record(event(fall(), 1))], NOW)
+    await taken(handler.handle, connection, [record(event(fall(), 1))], NOW)
     await connection.execute("UPDATE consent SET granted = false")
-    await handler.handle(connection, [record(event(fall(), 2))], NOW)
+    await taken(handler.handle, connection, [record(event(fall(), 2))], NOW)
     assert await ended(connection) == [(1, "stored"), (2, "withheld")]
 
 
@@ -268,16 +339,16 @@ async def test_what_was_withheld_stays_withheld_when_consent_comes_later(
     connection: Any, handler: EventHandler
 ) -> None:
     await connection.execute("UPDATE consent SET granted = false")
-    await handler.handle(connection, [record(event(fall()))], NOW)
+    await taken(handler.handle, connection, [record(event(fall()))], NOW)
     await connection.execute("UPDATE consent SET granted = true")
-    assert await handler.handle(connection, [record(event(fall()))], NOW) == [receipt(1)]
+    assert await taken(handler.handle, connection, [record(event(fall()))], NOW) == [receipt(1)]
     assert await counts(connection) == {"withheld": 1}
 
 
 @one_by_one
 async def test_a_resident_who_is_not_flagged_is_not_watched(connection: Any, handler: EventHandler) -> None:
     await connection.execute("UPDATE resident SET flagged = false")
-    await handler.handle(connection, [record(event(fall()))], NOW)
+    await taken(handler.handle, connection, [record(event(fall()))], NOW)
     assert await counts(connection) == {"withheld": 1}
 
 
@@ -286,7 +357,7 @@ async def test_a_public_place_is_watched_with_a_legal_basis_only(
     connection: Any, handler: EventHandler
 ) -> None:
     batch = [record(event(POSE, 1, device="cam-yard")), record(event(POSE, 2, device="cam-gate"))]
-    await handler.handle(connection, batch, NOW)
+    await taken(handler.handle, connection, batch, NOW)
     assert await ended(connection) == [(1, "stored"), (2, "withheld")]
     assert await rows(connection, "SELECT purpose FROM withheld") == [("public_place",)]
     assert await rows(connection, "SELECT subject, resident FROM alert") == [("zone:yard", None)]
@@ -300,7 +371,7 @@ async def test_a_call_for_help_and_a_hazard_need_no_consent(
     connection: Any, handler: EventHandler, data: Any
 ) -> None:
     await connection.execute("UPDATE resident SET flagged = false; DELETE FROM consent")
-    await handler.handle(connection, [record(event(data))], NOW)
+    await taken(handler.handle, connection, [record(event(data))], NOW)
     assert await counts(connection) == {"event": 1, "detection": 1, "alert": 1}
 
 
@@ -311,9 +382,9 @@ async def test_a_call_for_help_and_a_hazard_need_no_consent(
 async def test_a_certain_fall_raises_one_alert_and_further_falls_join_it(
     connection: Any, handler: EventHandler
 ) -> None:
-    await handler.handle(connection, [record(event(fall(), 1))], NOW)
+    await taken(handler.handle, connection, [record(event(fall(), 1))], NOW)
     later = event(fall(), 2, time=NOW + timedelta(minutes=5))
-    await handler.handle(connection, [record(later, at=later.time)], later.time)
+    await taken(handler.handle, connection, [record(later, at=later.time)], later.time)
     assert await rows(connection, "SELECT subject, kind, priority, state, evidence FROM alert") == [
         ("resident:r1", "fall", "critical", "raised", 2)
     ]
@@ -325,7 +396,7 @@ async def test_an_uncertain_fall_is_raised_after_half_a_minute_of_silence(
     connection: Any, handler: EventHandler, model: Model, score: float
 ) -> None:
     model.score_ = score
-    await handler.handle(connection, [record(event(fall()))], NOW)
+    await taken(handler.handle, connection, [record(event(fall()))], NOW)
     assert not await ticker(connection, NOW + timedelta(seconds=29)).step()
     assert await counts(connection) == {"event": 1, "detection": 1}
     assert await ticker(connection, NOW + timedelta(seconds=30)).step()
@@ -340,7 +411,7 @@ async def test_an_unlikely_fall_is_stored_and_raises_nothing(
     connection: Any, handler: EventHandler, model: Model
 ) -> None:
     model.score_ = 0.2
-    await handler.handle(connection, [record(event(fall()))], NOW)
+    await taken(handler.handle, connection, [record(event(fall()))], NOW)
     assert not await ticker(connection, NOW + timedelta(hours=1)).step()
     assert await counts(connection) == {"event": 1, "detection": 1}
 
@@ -348,9 +419,9 @@ async def test_an_unlikely_fall_is_stored_and_raises_nothing(
 @one_by_one
 async def test_fine_cancels_the_wait(connection: Any, handler: EventHandler, model: Model) -> None:
     model.score_ = 0.7
-    await handler.handle(connection, [record(event(fall(), 1))], NOW)
+    await taken(handler.handle, connection, [record(event(fall(), 1))], NOW)
     fine = event(Answer(answer="fine"), 2, time=NOW + timedelta(seconds=9))
-    await handler.handle(connection, [record(fine, at=fine.time)], fine.time)
+    await taken(handler.handle, connection, [record(fine, at=fine.time)], fine.time)
     assert not await ticker(connection, NOW + timedelta(hours=1)).step()
     assert "alert" not in await counts(connection)
 
@@ -358,9 +429,9 @@ async def test_fine_cancels_the_wait(connection: Any, handler: EventHandler, mod
 @one_by_one
 async def test_lying_still_raises_what_waited(connection: Any, handler: EventHandler, model: Model) -> None:
     model.score_ = 0.7
-    await handler.handle(connection, [record(event(fall(), 1))], NOW)
+    await taken(handler.handle, connection, [record(event(fall(), 1))], NOW)
     still = event(Stillness(episode="e", still_s=20, watched_s=20), 2)
-    await handler.handle(connection, [record(still)], NOW + timedelta(seconds=20))
+    await taken(handler.handle, connection, [record(still)], NOW + timedelta(seconds=20))
     assert await rows(connection, "SELECT kind, summary->>'en' FROM alert") == [
         ("fall", "Impact, then lay still")
     ]
@@ -371,10 +442,10 @@ async def test_lying_still_raises_what_waited(connection: Any, handler: EventHan
 async def test_an_old_fall_out_of_a_spool_is_raised_although_a_later_one_was_settled(
     connection: Any, handler: EventHandler
 ) -> None:
-    await handler.handle(connection, [record(event(fall(), 2))], NOW)
+    await taken(handler.handle, connection, [record(event(fall(), 2))], NOW)
     await connection.execute("UPDATE alert SET state = 'resolved'")
     old = event(fall(), 1, time=NOW - timedelta(hours=3))
-    await handler.handle(connection, [record(old)], NOW)
+    await taken(handler.handle, connection, [record(old)], NOW)
     assert await rows(connection, "SELECT event_time FROM alert WHERE state = 'raised'") == [(old.time,)]
 
 
@@ -395,7 +466,7 @@ async def test_a_wait_that_stands_on_nothing_does_not_stop_the_ticker(connection
 async def test_a_canary_is_about_itself(connection: Any, handler: EventHandler) -> None:
     at = Address("c1", "e1", "robot")
     canary = event(fall(), address=at, device="canary", synthetic="canary")
-    await handler.handle(connection, [record(canary)], NOW)
+    await taken(handler.handle, connection, [record(canary)], NOW)
     assert await rows(connection, "SELECT subject, resident, synthetic FROM alert") == [
         (f"canary:{canary.id}", None, "canary")
     ]
@@ -403,7 +474,7 @@ async def test_a_canary_is_about_itself(connection: Any, handler: EventHandler) 
 
 @one_by_one
 async def test_a_forged_canary_is_a_real_fall(connection: Any, handler: EventHandler) -> None:
-    await handler.handle(connection, [record(event(fall(), synthetic="canary"))], NOW)
+    await taken(handler.handle, connection, [record(event(fall(), synthetic="canary"))], NOW)
     assert await rows(connection, "SELECT subject, synthetic FROM alert") == [("resident:r1", None)]
     assert await rows(connection, "SELECT synthetic FROM event") == [(None,)]
 
@@ -425,7 +496,7 @@ def dead_headers(**changes: str | None) -> dict[str, bytes]:
 
 @one_by_one
 async def test_an_unregistered_device_ends_as_a_dead_letter(connection: Any, handler: EventHandler) -> None:
-    given_ = await handler.handle(connection, [record(event(device="stranger"))], NOW)
+    given_ = await taken(handler.handle, connection, [record(event(device="stranger"))], NOW)
     assert given_ == [receipt(1)]
     assert await rows(connection, "SELECT reason, seq, payload FROM dead_letter") == [
         ("unregistered", 1, events.encode(event(device="stranger")))
@@ -437,7 +508,7 @@ async def test_a_dead_letter_is_stored_receipted_and_counted_once(connection: An
     letters = [dead_record(b"\x00{", dead_headers())] * 2
     before = REGISTRY.get_sample_value("vigil_events_dead_total", {"reason": "malformed"}) or 0
     for _ in range(2):
-        assert await DeadHandler(Registry()).handle(connection, letters, NOW) == [receipt(1)]
+        assert await taken(DeadHandler(Registry()).handle, connection, letters, NOW) == [receipt(1)]
     assert await rows(connection, "SELECT reason, origin, payload, seq FROM dead_letter") == [
         ("malformed", "vigil/v1/c1/e1/n1/alarm/pendant", b"\x00{", 1)
     ]
@@ -452,7 +523,7 @@ async def test_a_dead_letter_of_the_alarm_lane_raises_for_the_nodes_zone(
     nothing: dict[str, str | None] = dict.fromkeys(("node", "boot", "lane", "seq"))
     letter = dead_record(b"{", dead_headers(**({} if numbered else nothing)))
     for _ in range(2):
-        await DeadHandler(Registry()).handle(connection, [letter], NOW)
+        await taken(DeadHandler(Registry()).handle, connection, [letter], NOW)
     assert await rows(connection, "SELECT subject, kind, resident, evidence FROM alert") == [
         ("zone:home1", "unreadable_alarm", None, 1)
     ]
@@ -461,7 +532,7 @@ async def test_a_dead_letter_of_the_alarm_lane_raises_for_the_nodes_zone(
 @one_by_one
 async def test_an_unreadable_alarm_of_a_node_without_a_zone_names_the_node(connection: Any) -> None:
     headers = dead_headers(origin="vigil/v1/c1/e1/n2/alarm/pendant2", node="n2")
-    await DeadHandler(Registry()).handle(connection, [dead_record(b"{", headers)], NOW)
+    await taken(DeadHandler(Registry()).handle, connection, [dead_record(b"{", headers)], NOW)
     assert await rows(connection, "SELECT subject FROM alert") == [("node:n2",)]
 
 
@@ -471,14 +542,14 @@ async def test_an_unreadable_alarm_of_a_node_without_a_zone_names_the_node(conne
 )
 async def test_other_dead_letters_raise_nothing(connection: Any, origin: str) -> None:
     headers = dead_headers(origin=origin, node=None, boot=None, lane=None, seq=None)
-    await DeadHandler(Registry()).handle(connection, [dead_record(b"{", headers)], NOW)
+    await taken(DeadHandler(Registry()).handle, connection, [dead_record(b"{", headers)], NOW)
     assert await counts(connection) == {"dead_letter": 1}
 
 
 @one_by_one
 async def test_a_dead_letter_that_was_repaired_ends_as_stored(connection: Any, handler: EventHandler) -> None:
-    await DeadHandler(Registry()).handle(connection, [dead_record(b"{", dead_headers())], NOW)
-    await handler.handle(connection, [record(event())], NOW)
+    await taken(DeadHandler(Registry()).handle, connection, [dead_record(b"{", dead_headers())], NOW)
+    await taken(handler.handle, connection, [record(event())], NOW)
     assert await ended(connection) == [(1, "stored")]
 
 
@@ -486,10 +557,10 @@ async def test_a_dead_letter_that_was_repaired_ends_as_stored(connection: Any, h
 async def test_an_event_that_is_stored_does_not_end_as_dead_as_well(
     connection: Any, handler: EventHandler
 ) -> None:
-    await handler.handle(connection, [record(event())], NOW)
-    assert await DeadHandler(Registry()).handle(connection, [dead_record(b"{", dead_headers())], NOW) == [
-        receipt(1)
-    ]
+    await taken(handler.handle, connection, [record(event())], NOW)
+    assert await taken(
+        DeadHandler(Registry()).handle, connection, [dead_record(b"{", dead_headers())], NOW
+    ) == [receipt(1)]
     assert await ended(connection) == [(1, "stored")]
 
 
@@ -503,7 +574,7 @@ async def test_a_dead_letter_that_cannot_be_read_is_put_aside_all_the_same(
 ) -> None:
     letter = dead_record(b"{", dead_headers() | broken)
     why = Rejected("poison", "would not go in")
-    await DeadHandler(Registry()).bury(why, connection, [letter], NOW)
+    await taken(DeadHandler(Registry()).bury, why, connection, [letter], NOW)
     assert await rows(connection, "SELECT reason, payload FROM dead_letter") == [("poison", b"{")]
 
 
@@ -511,8 +582,10 @@ async def test_a_dead_letter_that_cannot_be_read_is_put_aside_all_the_same(
 async def test_a_record_put_aside_is_accounted_for_and_raised_like_any_unreadable_alarm(
     connection: Any, handler: EventHandler
 ) -> None:
-    await handler.handle(connection, [], NOW)
-    assert await handler.bury(Rejected("poison", "?"), connection, [record(event())], NOW) == [receipt(1)]
+    await taken(handler.handle, connection, [], NOW)
+    assert await taken(handler.bury, Rejected("poison", "?"), connection, [record(event())], NOW) == [
+        receipt(1)
+    ]
     assert await counts(connection) == {"dead_letter": 1, "detection": 1, "alert": 1}
 
 
@@ -523,9 +596,9 @@ async def test_a_record_put_aside_is_accounted_for_and_raised_like_any_unreadabl
 async def test_what_an_edge_gave_up_is_accounted_for_but_not_what_had_arrived(
     connection: Any, handler: EventHandler
 ) -> None:
-    await handler.handle(connection, [record(event(seq=2))], NOW)
+    await taken(handler.handle, connection, [record(event(seq=2))], NOW)
     shed = Shed(of_boot=BOOT, of_lane=Lane.ALARM, first=1, last=4, reason="spool_full")
-    given_ = await handler.handle(connection, [record(event(shed, 1))], NOW)
+    given_ = await taken(handler.handle, connection, [record(event(shed, 1))], NOW)
     assert given_ == [receipt(1, Lane.EVENT), receipt(4)]
     assert await ended(connection) == [(1, "shed"), (2, "stored"), (3, "shed"), (4, "shed")]
 
@@ -536,9 +609,9 @@ async def test_what_was_given_up_and_arrives_after_all_ends_as_stored(
 ) -> None:
     shed = Shed(of_boot=BOOT, of_lane=Lane.ALARM, first=1, last=2, reason="spool_full")
     stone = Tombstone(of_boot=BOOT, of_lane=Lane.ALARM, of_seq=3, sent=20)
-    await handler.handle(connection, [record(event(shed, 1)), record(event(stone, 2))], NOW)
+    await taken(handler.handle, connection, [record(event(shed, 1)), record(event(stone, 2))], NOW)
     assert await ended(connection) == [(1, "shed"), (2, "shed"), (3, "dead")]
-    await handler.handle(connection, [record(event(seq=2)), record(event(seq=3))], NOW)
+    await taken(handler.handle, connection, [record(event(seq=2)), record(event(seq=3))], NOW)
     assert await ended(connection) == [(1, "shed"), (2, "stored"), (3, "stored")]
 
 
@@ -565,7 +638,7 @@ async def test_states_and_births_are_kept_and_a_lost_tail_shows(connection: Any)
         state_record(Kind.BIRTH, birth, "stranger", "x"),
         state_record(Kind.REPLY, {"to": "x", "accepted": True}),
     ]
-    assert await StateHandler().handle(connection, batch, NOW) == []
+    assert await taken(StateHandler().handle, connection, batch, NOW) == []
     assert await rows(connection, "SELECT online, session FROM node WHERE id = 'n1'") == [(True, "s")]
     assert await rows(connection, "SELECT id FROM device WHERE birth IS NOT NULL") == [("pendant",)]
     assert await rows(connection, "SELECT node, first, last FROM gap") == [("n1", 1, 2)]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from vigil.alerts import Action, Outcome, Priority, Step
@@ -110,6 +114,49 @@ async def test_a_detection_that_comes_again_after_its_alert_was_closed_opens_not
     await step(pool, alert, 1, Step(Action.RESOLVE, LI, outcome=Outcome.TRUE))
     assert await raised(pool, found) == alert
     assert (await now_at(pool, alert)).state == "resolved"
+
+
+asked_for = st.tuples(
+    st.integers(0, 5), st.sampled_from("abc"), st.sampled_from(Priority), st.sampled_from([None, "demo"])
+)
+"""Which detection, about whom, how urgent, how real."""
+HELD = (
+    "SELECT to_jsonb(t) FROM alert t ORDER BY id",
+    "SELECT to_jsonb(t) FROM alert_evidence t ORDER BY detection",
+    "SELECT to_jsonb(t) - 'change' FROM alert_transition t ORDER BY change",
+)
+
+
+async def left_behind(database: str, first: list[Any], then: list[Any], *, together: bool) -> Any:
+    """Raise some alerts, close those of subject a, raise the others; return what the tables hold."""
+    async with (
+        await psycopg.AsyncConnection.connect(database, autocommit=True) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        for batch in (first, then):
+            made = [_numbered(*which) for which in batch]
+            await insert_detections(connection, [found for found, _ in made])
+            some = [asked(found, priority) for found, priority in made]
+            for each in [some] if together else [[one] for one in some]:
+                carriers = await alerts.raise_alerts(connection, each, NOW)
+                assert carriers.keys() == {new.detection for new in each}
+            await connection.execute("UPDATE alert SET state = 'resolved' WHERE subject = 'resident:a'")
+        return [await (await connection.execute(query)).fetchall() for query in HELD]
+
+
+def _numbered(number: int, subject: str, priority: Priority, synthetic: str | None) -> Any:
+    found = detection(subject=f"resident:{subject}", synthetic=synthetic)
+    id_ = derived_id("detection", "numbered", number, subject)
+    return replace(found, id=id_, event=derived_id("event", number)), priority
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(asked_for, max_size=8), st.lists(asked_for, max_size=8))
+async def test_alerts_raised_together_stand_as_if_raised_one_after_the_other(
+    database: str, first: list[Any], then: list[Any]
+) -> None:
+    alone = await left_behind(database, first, then, together=False)
+    assert await left_behind(database, first, then, together=True) == alone
 
 
 async def test_after_an_alert_was_closed_a_new_detection_opens_a_new_one(pool: Pool) -> None:

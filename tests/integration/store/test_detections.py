@@ -52,8 +52,8 @@ async def wait_for(connection: Any, subject: str, due: Any = LATER) -> None:
 async def test_a_detection_is_stored_once_and_read_back(connection: Any) -> None:
     made = detection()
     await detections.insert_detections(connection, [made, made, replace(made, score=0.5)])
-    assert await detections.get_detection(connection, made.id) == made
-    assert await detections.get_detection(connection, uuid4()) is None
+    assert await detections.get_detections(connection, [made.id, uuid4()]) == {made.id: made}
+    assert await detections.get_detections(connection, []) == {}
 
 
 async def test_what_was_saved_is_remembered_and_who_is_unknown_is_not(connection: Any) -> None:

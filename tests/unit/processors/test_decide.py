@@ -165,7 +165,7 @@ def test_an_event_is_about_the_one_resident_else_the_place_else_the_device(
     wearers: tuple[Wearer, ...], zone: str | None, subject: str
 ) -> None:
     (arrival,) = arrive(event(fall()), known=registry(device(*wearers, zone=zone)))
-    assert subject_of(arrival, NOW) == subject
+    assert subject_of(arrival) == subject
     (detection,) = after(0.9, event(fall()), known=registry(device(*wearers, zone=zone))).detections
     assert detection.resident == ("r1" if len(wearers) == 1 else None)
 
@@ -186,7 +186,7 @@ def test_a_drill_settles_no_real_fall(kind: Any) -> None:
     made = after(0.99, practised, real, known=known)
     assert [alert.synthetic for alert in made.alerts] == [kind, None]
     assert {alert.subject for alert in made.alerts} == {SUBJECT}
-    assert {episode_of(arrival, NOW) for arrival in arrive(practised, real, known=known)} == {
+    assert {episode_of(arrival) for arrival in arrive(practised, real, known=known)} == {
         SUBJECT,
         f"{kind}/{SUBJECT}",
     }
