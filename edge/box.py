@@ -88,7 +88,7 @@ class Box:
             reload=self._config.reload,
             configure=self._config.take,
         )
-        self._link = Link(settings, node.address, lambda: uuid.uuid4().hex[:12])
+        self._link = Link(settings, node.address, lambda: uuid.uuid4().hex[:12], rng)
         watch = Watch(looks_like_fall)
         self._publisher = Publisher(
             node, self._link, self.spool, self._intake, outbox, watch, horn, orders, now, rng

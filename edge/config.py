@@ -159,6 +159,11 @@ class Cameras(_Spec, frozen=True, kw_only=True, tag="cameras", tag_field="kind")
     pose_model: str | None = None
 
 
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Area = Annotated[tuple[tuple[Fraction, Fraction], ...], Meta(min_length=3)]
+"""Corners in fractions of the frame: two of them, or pixels, would leave what is private in sight."""
+
+
 class View(_Spec, frozen=True, kw_only=True):
     """How a camera looks at its place; points are fractions of the frame.
 
@@ -170,8 +175,8 @@ class View(_Spec, frozen=True, kw_only=True):
     """
 
     fps: Annotated[float, Meta(ge=1, le=30)] = 8.0
-    masks: tuple[tuple[tuple[float, float], ...], ...] = ()
-    zones: dict[Id, tuple[tuple[float, float], ...]] = {}
+    masks: tuple[Area, ...] = ()
+    zones: dict[Id, Area] = {}
     repeat: bool = False
 
 

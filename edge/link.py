@@ -24,12 +24,15 @@ from vigil.topics import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
     from vigil.settings import MqttSettings
     from vigil.topics import Address
 
 WINDOW: Final = 20
 """Messages that the broker has not acknowledged yet."""
+LONGEST_WAIT_S: Final = 30.0
+"""Between two attempts to connect, with its jitter."""
 UNDELIVERED: Final = 0x80
 """MQTT 5: a reason code from here on says that the broker did not take the message (pitfall 3)."""
 
@@ -63,6 +66,15 @@ class Listener(Protocol):
         """A message from the platform."""
 
 
+def waits_s(rng: Random) -> tuple[float, float]:
+    """Return this box's first and longest wait between attempts to connect, in seconds.
+
+    paho doubles the first one up to the longest and knows no jitter.  A broker that comes back
+    would find a thousand boxes, and their TLS handshakes, at its door in the same instant.
+    """
+    return 1.0 + rng.random(), LONGEST_WAIT_S * (1.0 - rng.random() / 2)
+
+
 class Link:
     """A node's connection.
 
@@ -70,13 +82,16 @@ class Link:
         up: The broker is connected.
     """
 
-    def __init__(self, settings: MqttSettings, address: Address, new_session: Callable[[], str]) -> None:
+    def __init__(
+        self, settings: MqttSettings, address: Address, new_session: Callable[[], str], rng: Random
+    ) -> None:
         self._settings, self._address, self._new_session = settings, address, new_session
         self._session = ""
         self._in_flight: set[int] = set()
         self._loop = asyncio.get_running_loop()
         self.up = False
         self._client = mqtt.client(settings, address.node, window=WINDOW)
+        self._client.reconnect_delay_set(*waits_s(rng))  # type: ignore[arg-type]  # paho says int, and only adds and doubles
         self._client.on_pre_connect = mqtt.guarded(self._before_connecting)
         self._client.on_connect = mqtt.guarded(self._on_connect)
         self._client.on_disconnect = mqtt.guarded(self._on_disconnect)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from datetime import UTC, datetime
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,7 +87,7 @@ class Connected:
     def __init__(self, settings: MqttSettings, address: Address) -> None:
         numbers = itertools.count(1)
         self.told = Told()
-        self.link = Link(settings, address, lambda: f"s{next(numbers)}")
+        self.link = Link(settings, address, lambda: f"s{next(numbers)}", Random(1))
         self.link.start(self.told)
 
     def publish_alarm(self, address: Address, seq: int) -> bool:

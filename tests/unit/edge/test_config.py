@@ -55,6 +55,10 @@ def test_a_wearable_is_worn_where_its_kind_implies(kind: str, placement: str | N
     assert msgspec.convert({"id": "d1", "kind": kind}, Device).worn == placement
 
 
+def a_camera(**view: Any) -> dict[str, Any]:
+    return {"devices": [{"id": "c1", "kind": "camera", "view": view}]}
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -69,6 +73,9 @@ def test_a_wearable_is_worn_where_its_kind_implies(kind: str, placement: str | N
         ({"sources": {"day": {"kind": "oracle"}}}, "oracle"),
         ({"local_alarm": {"kind": "http", "url": "file:///etc/passwd"}}, "$.local_alarm.url"),
         ({"local_alarm": {"kind": "shell", "command": []}}, "$.local_alarm.command"),
+        (a_camera(masks=[[[0, 0], [1, 1]]]), "$.devices[0].view.masks[0]"),
+        (a_camera(masks=[[[0, 0], [640, 0], [640, 480]]]), "$.devices[0].view.masks[0][1][0]"),
+        (a_camera(zones={"bed": [[0, 0], [1, 1]]}), "$.devices[0].view.zones"),
     ],
 )
 def test_a_bad_file_is_refused_with_the_field_that_is_wrong(changes: dict[str, Any], says: str) -> None:
