@@ -24,6 +24,7 @@ from api.server import listening_socket, serve_until_cancelled
 from api.services import Services
 from vigil.clock import utc_now
 from vigil.errors import Misconfigured, Rejected, Stop
+from vigil.progress import Work
 from vigil.roster import read_private_key
 from vigil.runtime import run_until_stopped
 from vigil.settings import ApiSettings, load
@@ -47,15 +48,17 @@ async def serve(settings: ApiSettings) -> None:
         link_key = _link_key(settings)
         routes = Routes(Mailbox(settings.api_mailbox), AppriseSender())
         escalator = Escalator(planning, routes, utc_now, link_key, _address(settings))
-        app = create_app(Services(pool, hub, Passwords(), utc_now, _roster_key(settings), link_key))
+        services = Services(pool, hub, Passwords(), utc_now, _roster_key(settings), link_key, routes)
         checks = {"live": lambda: hub.trouble}
-        stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))
+        progress = {"live": lambda: Work(hub.position or 0)}
+        stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks, progress))
         structlog.get_logger().info("api is up", address=_address(settings))
+        await AppriseSender.prepare()
         await run_until_stopped(
             hub.run(),
             escalator.run(settings.database_dsn),
             Trimmer(care, utc_now).run(),
-            serve_until_cancelled(app, socket, hub.close),
+            serve_until_cancelled(create_app(services), socket, hub.close),
         )
 
 

@@ -42,17 +42,30 @@ class May(StrEnum):
     REVIEW = "review"
     HAND_TO_FALLBACK = "hand_to_fallback"
     SEE_ROSTER = "see_roster"
+    SEE_STAFF = "see_staff"
+    MANAGE_STAFF = "manage_staff"
+    MANAGE_ROTA = "manage_rota"
+    HAND_OVER = "hand_over"
+    SEE_POLICIES = "see_policies"
+    MANAGE_POLICIES = "manage_policies"
+    SEE_HELPERS = "see_helpers"
+    MANAGE_HELPERS = "manage_helpers"
+    SEE_EFFECT = "see_effect"
 
 
-_OFFICER: Final = frozenset({May.SEE_ALERTS, May.SEE_PEOPLE, May.TAKE, May.SILENCE})
+_HELPER: Final = frozenset(
+    {May.SEE_ALERTS, May.SEE_PEOPLE, May.TAKE, May.HAND_OVER, May.SEE_STAFF, May.SEE_HELPERS}
+)
+_OFFICER: Final = _HELPER | {May.SILENCE, May.SEE_POLICIES}
+_LEADER: Final = _OFFICER | {May.REVIEW, May.SEE_ROSTER, May.MANAGE_ROTA, May.MANAGE_HELPERS, May.SEE_EFFECT}
 GRANTS: Final[dict[Role, frozenset[May]]] = {
     Role.DUTY_OFFICER: _OFFICER,
-    Role.GRID_WORKER: frozenset({May.SEE_ALERTS, May.SEE_PEOPLE, May.TAKE}),
-    Role.SUPERVISOR: _OFFICER | {May.REVIEW, May.SEE_ROSTER},
-    Role.COMMUNITY_MANAGER: _OFFICER | {May.REVIEW, May.SEE_ROSTER},
-    Role.OPS: frozenset({May.SEE_ALERTS}),
-    Role.AUDITOR: frozenset({May.SEE_ALERTS}),
-    Role.STREET_CENTRE: _OFFICER | {May.SEE_ROSTER},
+    Role.GRID_WORKER: _HELPER,
+    Role.SUPERVISOR: _LEADER,
+    Role.COMMUNITY_MANAGER: _LEADER | {May.MANAGE_STAFF, May.MANAGE_POLICIES},
+    Role.OPS: frozenset({May.SEE_ALERTS, May.SEE_POLICIES, May.SEE_EFFECT}),
+    Role.AUDITOR: frozenset({May.SEE_ALERTS, May.SEE_STAFF, May.SEE_POLICIES, May.SEE_EFFECT}),
+    Role.STREET_CENTRE: _OFFICER | {May.SEE_ROSTER, May.SEE_EFFECT},
     Role.RESIDENT: frozenset(),
     Role.FAMILY: frozenset(),
     Role.CANARY: frozenset({May.SEE_ALERTS, May.TAKE}),

@@ -1,7 +1,7 @@
 """The web application: routes, errors as problems, and the headers that every answer carries.
 
 Neighbours: `api.__main__` builds the services and serves the application; the rooms' routes
-stand in `api.alerts`, `api.stream`, `api.sessions` and `api.console`.
+stand in the modules beside this one and in `api.console`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Final
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 
-from api import alerts, problems, sessions, snapshot, stream
+from api import (
+    alerts,
+    contacts,
+    policies,
+    problems,
+    residents,
+    rota,
+    sessions,
+    silences,
+    snapshot,
+    staff,
+    stream,
+)
 from api.console import pages, take
 
 if TYPE_CHECKING:
@@ -32,6 +44,10 @@ HEADERS: Final = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 """Nothing from third parties, no inline scripts or styles, nobody's frame."""
+PARTS: Final = (
+    *(alerts, silences, stream, sessions, residents, staff, contacts, rota, policies, snapshot),
+    *(pages, take),
+)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -42,8 +58,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.error_page = pages.error_page
     problems.install(app)
-    for router in (alerts.router, stream.router, sessions.router, snapshot.router, pages.router, take.router):
-        app.include_router(router)
+    for part in PARTS:
+        app.include_router(part.router)
     app.mount("/static", pages.static_files())
     app.add_middleware(SecurityHeaders)
     return app

@@ -81,7 +81,7 @@ class Taken(Conflict):
 
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     code: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": HTTPStatus(code).phrase}
-    for code in (401, 403, 404, 409, 422, 428, 503)
+    for code in (400, 401, 403, 404, 409, 412, 422, 428, 503)
 }
 """What the OpenAPI document says of errors."""
 

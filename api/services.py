@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import Depends, Request
 
+from api.escalation.channels import AppriseSender, Sender
 from api.live import Hub
 from api.passwords import Passwords
 from vigil.clock import Clock
@@ -25,6 +26,7 @@ class Services:
         clock: Present time.
         roster_key: Signs the roster for the watchdog; None where none is set.
         link_key: Signs the links in notices; without one no link is good.
+        sender: The ways to people, for codes that verify a contact.
     """
 
     pool: Pool
@@ -33,6 +35,7 @@ class Services:
     clock: Clock
     roster_key: Ed25519PrivateKey | None = None
     link_key: bytes | None = None
+    sender: Sender = field(default_factory=AppriseSender)
 
 
 def services_of(request: Request) -> Services:

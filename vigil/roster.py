@@ -35,6 +35,14 @@ class Contact(Struct, frozen=True):
     relation: str = ""
 
 
+def contacts(found: object) -> list[Contact]:
+    """Read contacts from a resident's profile; what was filled in by hand and is none is left out."""
+    try:
+        return msgspec.convert(found or [], list[Contact])
+    except msgspec.ValidationError:
+        return []
+
+
 class Protection(Struct, frozen=True):
     """A device that watches over a resident, and the node that it reports through."""
 

@@ -7,7 +7,9 @@ was delivered is said by a screen, and that somebody has it by that person alone
 from __future__ import annotations
 
 import asyncio
+import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,6 +23,9 @@ SEND_S: Final = 10.0
 """Longest wait for a route; the person's next contact is tried well within 30 s."""
 MAILBOX: Final = "mailbox://"
 """Begins the address of a contact in the mailbox: `mailbox://{account}/{channel}`."""
+_OF_THIS_MACHINE: Final = frozenset(
+    {"dbus", "qt", "kde", "glib", "gnome", "macosx", "windows", "syslog", "file"}
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -40,6 +45,11 @@ class AppriseSender:
 
     A voice gateway is an Apprise address too (`json://` or `jsons://` for a webhook of ours).
     """
+
+    @staticmethod
+    async def prepare() -> None:
+        """Load what Apprise knows, which takes a second: no alert shall wait for it."""
+        await asyncio.to_thread(_load)
 
     async def send(self, url: str, message: Message) -> None:
         """Send in a thread, since Apprise blocks; the address holds a secret and is never told."""
@@ -93,7 +103,28 @@ class Routes:
         await route.send(url, message)
 
 
+@cache
+def _load() -> None:
+    """Load Apprise's modules; one of them imports what Python is about to drop, and copes without it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        apprise.Apprise.instantiate("json://localhost")
+
+
+def is_address(url: str) -> bool:
+    """Whether notices could be sent to an address: one of the mailbox, or one that Apprise knows.
+
+    What would speak on the platform's own machine (a desktop, its system log) reaches nobody.
+    """
+    if url.startswith(MAILBOX):
+        return True
+    _load()
+    made = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    return made is not None and url.partition(":")[0].lower() not in _OF_THIS_MACHINE
+
+
 def _notify(url: str, message: Message) -> bool:
+    _load()
     routes = apprise.Apprise()
     if not routes.add(url):
         return False

@@ -42,3 +42,9 @@ def compose(about: About, link: str, *, repeat: bool, language: str = LANGUAGE) 
     what = t("notice.title", priority=t(f"priority.{about.priority}"), kind=t(f"kind.{about.kind}"))
     where = " · ".join(filter(None, (about.estate, about.building))) or t("js.unknown_place")
     return Message(marks + what, t("notice.body", where=where, link=link))
+
+
+def verification(code: str, language: str = LANGUAGE) -> Message:
+    """Write the message that proves a contact: whoever can read it to us is reached by it."""
+    t = translator(language)
+    return Message(t("notice.verify_title"), t("notice.verify_body", code=code))

@@ -1,18 +1,22 @@
 """Who is on duty: pure look-ups in the rota, which never come up empty while anybody is there.
 
-Neighbours: `planner` asks whom a step is for; `vigil.store.escalation` reads the rows.
+Neighbours: `planner` asks whom a step is for; `vigil.store.rota` keeps the rows.
 
 Rules
 -----
 1. A target that nobody holds now falls through: officers to supervisors on shift, to any
    supervisor or manager, to the street's centre, to whoever has an account of an officer.
-2. A person goes on duty only with two contacts verified within 30 days (pitfall 32).
+2. A person goes on duty only with two contacts verified within 30 days (pitfall 32).  Should
+   that lapse on duty, they are told all the same, and so are those who come after them.
 3. An hour without an officer within the next 7 days is said now, not then.
+4. Who stands in for a part of a shift has it, and its holder has not; the last agreement
+   counts.  Who is on leave has no duty, whatever the shifts say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -53,6 +57,64 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
+class Cover:
+    """Somebody stands in for a part of a shift; `shift` is an index into the shifts given with it."""
+
+    shift: int
+    account: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A person has no duty from `starts_at` until `ends_at`."""
+
+    account: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+def effective(
+    shifts: tuple[Shift, ...], covers: Iterable[Cover] = (), leaves: tuple[Leave, ...] = ()
+) -> tuple[Shift, ...]:
+    """Return who has duty when, after what was agreed and who is away (rule 4).
+
+    Args:
+        shifts: As they were planned.
+        covers: Agreed ones alone, in the order in which they were agreed.
+        leaves: Of anybody.
+    """
+    parts = [[shift] for shift in shifts]
+    for cover in covers:
+        mine = replace(shifts[cover.shift], account=cover.account)
+        rest = [piece for part in parts[cover.shift] for piece in _without(part, cover)]
+        taken = _within(mine, cover)
+        parts[cover.shift] = [*rest, taken] if taken.starts_at < taken.ends_at else rest
+    pieces = [part for of_shift in parts for part in of_shift]
+    for leave in leaves:
+        pieces = [
+            kept
+            for piece in pieces
+            for kept in (_without(piece, leave) if piece.account == leave.account else [piece])
+        ]
+    return tuple(sorted(pieces, key=lambda piece: (piece.starts_at, piece.account)))
+
+
+def _without(shift: Shift, span: Cover | Leave) -> list[Shift]:
+    """Return what is left of a shift outside a span of time."""
+    before = replace(shift, ends_at=min(shift.ends_at, span.starts_at))
+    after = replace(shift, starts_at=max(shift.starts_at, span.ends_at))
+    return [piece for piece in (before, after) if piece.starts_at < piece.ends_at]
+
+
+def _within(shift: Shift, span: Cover) -> Shift:
+    return replace(
+        shift, starts_at=max(shift.starts_at, span.starts_at), ends_at=min(shift.ends_at, span.ends_at)
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Rota:
     """Everybody, and who is on shift when."""
 
@@ -74,7 +136,17 @@ class Rota:
             _role(near, "street_centre"),
             _role(near, "duty_officer"),
         )
-        return next((people for people in (*ladder, *floor) if people), ())
+        return _until_reachable((*ladder, *floor), now)
+
+
+def _until_reachable(rungs: tuple[tuple[Person, ...], ...], now: datetime) -> tuple[Person, ...]:
+    """Return the first rung with anybody on it, and further ones while nobody on them is fit (rule 2)."""
+    told: dict[str, Person] = {}
+    for people in rungs:
+        told.update((person.account, person) for person in people)
+        if any(unfit(person, now) is None for person in people):
+            break
+    return tuple(told.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +182,28 @@ def gaps(shifts: tuple[Shift, ...], now: datetime) -> list[tuple[datetime, datet
             found.append((at, min(shift.starts_at, end)))
         at = max(at, shift.ends_at)
     return [*found, (at, end)] if at < end else found
+
+
+def lapses(rota: Rota, now: datetime) -> list[tuple[datetime, str]]:
+    """Return when, within the next 7 days, somebody begins a shift (or is on one) unfit, and why (rule 2)."""
+    people = {person.account: person for person in rota.people}
+    ahead = sorted(
+        (max(shift.starts_at, now), shift.account)
+        for shift in rota.shifts
+        if shift.starts_at < now + LOOK_AHEAD and shift.ends_at > now
+    )
+    first = {account: at for at, account in reversed(ahead)}
+    reasons = ((at, unfit(people[account], at)) for account, at in first.items() if account in people)
+    return sorted((at, why) for at, why in reasons if why)
+
+
+def for_estate(rota: Rota, estate: str) -> Rota:
+    """Return the rota of those who look after an estate."""
+    near = {p.account for p in rota.people if p.estates & {estate, "*"}}
+    return Rota(
+        tuple(p for p in rota.people if p.account in near),
+        tuple(s for s in rota.shifts if s.account in near),
+    )
 
 
 def route(person: Person, channel: Channel) -> tuple[Contact, ...]:

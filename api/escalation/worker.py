@@ -20,16 +20,17 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
-from api.escalation import links, planner, policies, rota
+from api.escalation import links, planner, policies, rota, watch
 from api.escalation.links import GOOD_FOR, Invitation
 from api.escalation.messages import About, compose
 from api.escalation.planner import Course, Decision, Facts
 from api.escalation.policies import Channel, Policy, Stored
-from api.escalation.rota import Contact, Person, Rota, Shift
+from api.escalation.rota import Contact, Cover, Leave, Person, Rota, Shift
 from vigil.alerts import UNTAKEN, Priority, State
 from vigil.errors import Conflict, Unavailable
 from vigil.events import derived_id
 from vigil.store import alerts, escalation, heartbeats
+from vigil.store import rota as rota_rows
 from vigil.store.escalation import AlertRow, CourseRow, NewNotice, NoticeRow
 from vigil.store.listen import wakes
 
@@ -46,6 +47,7 @@ TICK_S: Final = 1.0
 LEASE: Final = timedelta(seconds=25)
 """How long a notice is a worker's: longer than a route may take, shorter than 30 s."""
 AUDIT_S: Final = 15.0
+ROTA_S: Final = 60.0
 LATE: Final = timedelta(seconds=15)
 SENDERS: Final = 4
 """Notices under way at once: one route that hangs holds up nobody else's."""
@@ -81,6 +83,7 @@ class Escalator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._plan_when_woken(dsn), name="plan")
             group.create_task(self._repeat(self.audit, AUDIT_S), name="audit")
+            group.create_task(self._repeat(self.watch_rota, ROTA_S, first_s=ROTA_S), name="rota")
             for number in range(SENDERS):
                 group.create_task(self._repeat(self.send_one, TICK_S), name=f"send-{number}")
 
@@ -91,7 +94,8 @@ class Escalator:
                     await _while_work(self.plan_one)
 
     @staticmethod
-    async def _repeat(step: Callable[[], Awaitable[bool]], pause_s: float) -> None:
+    async def _repeat(step: Callable[[], Awaitable[bool]], pause_s: float, first_s: float = 0) -> None:
+        await asyncio.sleep(first_s)
         while True:
             await _while_work(step)
             await asyncio.sleep(pause_s)
@@ -169,6 +173,17 @@ class Escalator:
             _log.warning("the auditor found something", **found)
         return False
 
+    async def watch_rota(self) -> bool:
+        """Raise a trouble alert for each estate whose next 7 days have a gap, or people who are unfit."""
+        now = self.clock()
+        async with self.pool.connection() as connection:
+            known = await read_rota(connection, now)
+            estates = await rota_rows.watched_estates(connection)
+        for trouble in filter(None, (watch.look(known, estate, now) for estate in estates)):
+            async with self.pool.transaction() as connection:
+                await watch.raise_trouble(connection, trouble, now)
+        return False
+
 
 async def _while_work(step: Callable[[], Awaitable[bool]]) -> None:
     """Take steps while there is work; when the database is away, leave it for the next time."""
@@ -236,10 +251,24 @@ async def _put_notices(
     )
 
 
-async def read_rota(connection: Connection, now: datetime) -> Rota:
-    """Read everybody with their contacts, and the shifts that are not over."""
-    shifts = tuple(Shift(*row) for row in await escalation.shifts(connection, now))
-    return Rota(await _people(connection), shifts)
+async def read_rota(connection: Connection, now: datetime, *, but: int | None = None) -> Rota:
+    """Read everybody with their contacts, and the duties that are not over, as they were agreed.
+
+    Args:
+        connection: To read with.
+        now: Present time.
+        but: A shift to be left out, as if it were not there.
+    """
+    planned = [row for row in await rota_rows.all_shifts(connection, now) if row.id != but]
+    index = {row.id: number for number, row in enumerate(planned)}
+    shifts = tuple(Shift(row.account, row.duty, row.starts_at, row.ends_at) for row in planned)
+    agreed = [
+        Cover(index[shift], account, starts_at, ends_at)
+        for shift, account, starts_at, ends_at in await rota_rows.agreed(connection, now)
+        if shift in index
+    ]
+    away = tuple(Leave(*row) for row in await rota_rows.all_leaves(connection, now))
+    return Rota(await _people(connection), rota.effective(shifts, agreed, away))
 
 
 async def _people(connection: Connection) -> tuple[Person, ...]:

@@ -207,3 +207,16 @@ async def note_access(
         "INSERT INTO access_log (resident, actor, purpose, what, at) VALUES (%s, %s, %s, %s, %s)",
         [resident, actor, purpose, what, now],
     )
+
+
+async def note_accesses(
+    connection: Connection, residents: list[str], actor: str, purpose: str, what: str, now: datetime
+) -> None:
+    """Write down that somebody read what concerns several residents."""
+    await connection.execute(
+        """
+        INSERT INTO access_log (resident, actor, purpose, what, at)
+        SELECT resident, %s, %s, %s, %s FROM unnest(%s::text[]) AS t(resident)
+        """,
+        [actor, purpose, what, now, residents],
+    )

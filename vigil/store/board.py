@@ -102,6 +102,19 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """An alert that rests, and the step that silenced it."""
+
+    alert: UUID
+    kind: str
+    estate: str
+    until: datetime | None
+    since: datetime
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """Where a page of alerts ends, in the order of the page."""
 
@@ -228,6 +241,20 @@ async def evidence(connection: Connection, alert: UUID, limit: int = 20) -> list
             """,
             [alert, limit],
         )
+        return await cursor.fetchall()
+
+
+async def silences(connection: Connection, scope: Scope, limit: int, after: UUID) -> list[Silence]:
+    """Return the alerts that rest now, by id."""
+    query = SQL("""
+        SELECT a.id AS alert, a.kind, a.estate, a.silenced_until AS until, t.at AS since, t.actor, t.reason
+        FROM alert a JOIN LATERAL (
+            SELECT at, actor, reason FROM alert_transition
+            WHERE alert = a.id AND action = 'silence' ORDER BY version DESC LIMIT 1) t ON true
+        WHERE a.state = 'silenced' AND a.id > %(after)s AND {} ORDER BY a.id LIMIT %(limit)s
+    """).format(_IN_SCOPE)
+    async with connection.cursor(row_factory=class_row(Silence)) as cursor:
+        await cursor.execute(query, {"limit": limit, "after": after, **_scope(scope)})
         return await cursor.fetchall()
 
 

@@ -257,8 +257,13 @@ async def overdue(connection: Connection, before: datetime) -> tuple[int, int]:
 
 
 async def policies(connection: Connection) -> list[tuple[Any, ...]]:
-    """Return every policy in every version: body, priority, estate, kind, from_hour, to_hour."""
-    cursor = await connection.execute("SELECT body, priority, estate, kind, from_hour, to_hour FROM policy")
+    """Return the policies that apply, in their newest version: body, priority, estate, kind, from_hour, to_hour."""
+    cursor = await connection.execute(
+        """
+        SELECT body, priority, estate, kind, from_hour, to_hour
+        FROM (SELECT DISTINCT ON (name) * FROM policy ORDER BY name, version DESC) p WHERE NOT retired
+        """
+    )
     return await cursor.fetchall()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vigil.roster import Contact, Person, Protection, Resident, Roster
+from vigil.roster import Person, Protection, Resident, Roster, contacts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -82,17 +82,9 @@ def _resident(row: tuple[Any, ...]) -> Resident:
         home=row[7],
         lives_alone=row[8],
         note=str(profile.get("note", "")),
-        key_holders=_contacts(profile.get("key_holders")),
-        family=_contacts(profile.get("family")),
+        key_holders=contacts(profile.get("key_holders")),
+        family=contacts(profile.get("family")),
         protections=msgspec.convert(row[10], list[Protection]),
         last_seen=row[11],
         last_state=row[12],
     )
-
-
-def _contacts(found: Any) -> list[Contact]:
-    # A profile that somebody filled in by hand must not keep everybody else off the roster.
-    try:
-        return msgspec.convert(found or [], list[Contact])
-    except msgspec.ValidationError:
-        return []

@@ -22,6 +22,7 @@ from api.passwords import Passwords
 from api.server import listening_socket, serve_until_cancelled
 from api.services import Services
 from vigil.alerts import Priority
+from vigil.errors import Unavailable
 from vigil.events import derived_id
 from vigil.store import accounts, alerts
 from vigil.store.accounts import NewAccount, Token
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from uuid import UUID
 
+    from api.escalation.messages import Message
     from vigil.clock import Clock
 
 PASSWORD = "correct horse battery"
@@ -56,6 +58,19 @@ class FakeClock:
 
 
 @dataclass
+class Outbox:
+    """Routes to people: remembers what was sent, fails for the addresses that it is told to."""
+
+    sent: list[tuple[str, Message]] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+
+    async def send(self, url: str, message: Message) -> None:
+        if url in self.broken:
+            raise Unavailable("a contact's route", "refused")
+        self.sent.append((url, message))
+
+
+@dataclass
 class World:
     """The running application, and shortcuts for what tests need again and again."""
 
@@ -63,7 +78,18 @@ class World:
     hub: Hub
     clock: Any
     url: str
+    sender: Outbox = field(default_factory=Outbox)
     clients: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    @property
+    def sent(self) -> list[tuple[str, Message]]:
+        """What was sent to whom."""
+        return self.sender.sent
+
+    @property
+    def broken(self) -> set[str]:
+        """Addresses that fail."""
+        return self.sender.broken
 
     async def raise_alert(
         self,
@@ -174,13 +200,14 @@ async def serving(database: str, clock: Clock) -> AsyncIterator[World]:
         async with pool.connection() as connection:
             await connection.execute(REGISTRY)
         hub = Hub(dsn, live, clock)
-        app = create_app(Services(pool, hub, Passwords(FAST), clock, link_key=LINK_KEY))
+        sender = Outbox()
+        app = create_app(Services(pool, hub, Passwords(FAST), clock, link_key=LINK_KEY, sender=sender))
         bound = stack.enter_context(listening_socket("127.0.0.1", 0))
         tasks = [
             asyncio.create_task(hub.run()),
             asyncio.create_task(serve_until_cancelled(app, bound, hub.close)),
         ]
-        world = World(pool, hub, clock, f"http://127.0.0.1:{bound.getsockname()[1]}")
+        world = World(pool, hub, clock, f"http://127.0.0.1:{bound.getsockname()[1]}", sender)
         try:
             yield world
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,15 +10,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.escalation.policies import Channel, Target
-from api.escalation.rota import LOOK_AHEAD, Contact, Person, Rota, Shift, gaps, route, unfit
+from api.escalation.rota import (
+    LOOK_AHEAD,
+    Contact,
+    Cover,
+    Leave,
+    Person,
+    Rota,
+    Shift,
+    effective,
+    for_estate,
+    gaps,
+    lapses,
+    route,
+    unfit,
+)
 
 NOW = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 ROLES = ("duty_officer", "grid_worker", "supervisor", "community_manager", "street_centre")
 
 
+REACHED = (Contact(Channel.MESSAGE, "m://", NOW), Contact(Channel.VOICE, "v://", NOW))
+
+
 def person(account: str, role: str = "duty_officer", *estates: str) -> Person:
-    return Person(account, role, frozenset(estates or ("*",)))
+    return Person(account, role, frozenset(estates or ("*",)), REACHED)
 
 
 def on(account: str, duty: str = "officer") -> Shift:
@@ -118,3 +136,101 @@ def test_a_persons_other_contacts_follow_those_of_the_channel() -> None:
     both = Person("li", "duty_officer", frozenset(), (one, two))
     assert route(both, Channel.VOICE) == (two, one)
     assert route(both, Channel.MESSAGE) == (one, two)
+
+
+def test_whoever_cannot_be_reached_for_certain_is_told_and_so_is_the_next() -> None:
+    li = replace(person("li"), contacts=REACHED[:1])
+    rota = Rota((li, person("sun", "supervisor")), (on("li"), on("sun", "supervisor")))
+    assert names(rota.resolve(Target.OFFICERS, "e1", NOW)) == ["li", "sun"]
+
+
+def test_of_two_officers_one_who_can_be_reached_is_enough() -> None:
+    li = replace(person("li"), contacts=())
+    rota = Rota(
+        (li, person("wu"), person("sun", "supervisor")), (on("li"), on("wu"), on("sun", "supervisor"))
+    )
+    assert names(rota.resolve(Target.OFFICERS, "e1", NOW)) == ["li", "wu"]
+
+
+def hours(account: str, first: int, last: int) -> Shift:
+    return Shift(account, "officer", NOW + first * HOUR, NOW + last * HOUR)
+
+
+def cover(account: str, first: int, last: int, shift: int = 0) -> Cover:
+    return Cover(shift, account, NOW + first * HOUR, NOW + last * HOUR)
+
+
+def test_who_stands_in_for_the_middle_of_a_shift_has_it_and_its_holder_keeps_the_ends() -> None:
+    assert effective((hours("li", 0, 12),), [cover("wu", 4, 6)]) == (
+        hours("li", 0, 4),
+        hours("wu", 4, 6),
+        hours("li", 6, 12),
+    )
+
+
+def test_what_was_taken_over_can_be_handed_on() -> None:
+    handed_on = effective((hours("li", 0, 12),), [cover("wu", 0, 12), cover("sun", 6, 12)])
+    assert handed_on == (hours("wu", 0, 6), hours("sun", 6, 12))
+
+
+def test_a_cover_never_reaches_beyond_its_shift() -> None:
+    assert effective((hours("li", 2, 4),), [cover("wu", 0, 12)]) == (hours("wu", 2, 4),)
+    assert effective((hours("li", 2, 4),), [cover("wu", 5, 6)]) == (hours("li", 2, 4),)
+
+
+def test_who_is_on_leave_has_no_duty_not_even_a_taken_over_one() -> None:
+    leave = Leave("wu", NOW + 5 * HOUR, NOW + 24 * HOUR)
+    assert effective((hours("li", 0, 12),), [cover("wu", 4, 8)], (leave,)) == (
+        hours("li", 0, 4),
+        hours("wu", 4, 5),
+        hours("li", 8, 12),
+    )
+
+
+SPANS = st.tuples(st.sampled_from(["li", "wu", "sun"]), st.integers(0, 24), st.integers(1, 12))
+
+
+@given(
+    st.lists(SPANS, min_size=1, max_size=4),
+    st.lists(st.tuples(SPANS, st.integers(0, 3)), max_size=5),
+    st.lists(SPANS, max_size=3),
+)
+def test_duty_by_the_hour_is_what_a_plain_reference_says(
+    planned: list[tuple[str, int, int]],
+    agreed: list[tuple[tuple[str, int, int], int]],
+    away: list[tuple[str, int, int]],
+) -> None:
+    shifts = tuple(hours(who, first, first + n) for who, first, n in planned)
+    covers = [cover(who, first, first + n, shift % len(shifts)) for (who, first, n), shift in agreed]
+    leaves = tuple(Leave(who, NOW + first * HOUR, NOW + (first + n) * HOUR) for who, first, n in away)
+    found = effective(shifts, covers, leaves)
+    for hour in range(40):
+        moment = NOW + hour * HOUR + HOUR / 2
+        holders = []
+        for index, shift in enumerate(shifts):
+            if not shift.starts_at <= moment < shift.ends_at:
+                continue
+            holder = shift.account
+            for one in covers:
+                if one.shift == index and one.starts_at <= moment < one.ends_at:
+                    holder = one.account
+            if not any(x.account == holder and x.starts_at <= moment < x.ends_at for x in leaves):
+                holders.append(holder)
+        assert sorted(s.account for s in found if s.starts_at <= moment < s.ends_at) == sorted(holders)
+
+
+def test_whose_contacts_lapse_before_a_shift_of_the_next_week_is_named_now() -> None:
+    old = Contact(Channel.VOICE, "v://", NOW - timedelta(days=28))
+    li = replace(person("li"), contacts=(REACHED[0], old))
+    tomorrow, in_three_days = hours("li", 24, 32), hours("li", 72, 80)
+    assert lapses(Rota((li,), (tomorrow,)), NOW) == []
+    assert [at for at, _ in lapses(Rota((replace(li, contacts=()),), (tomorrow,)), NOW)] == [NOW + 24 * HOUR]
+    assert lapses(Rota((li,), (in_three_days,)), NOW)[0][0] == NOW + 72 * HOUR
+
+
+def test_an_estate_has_the_rota_of_those_who_look_after_it() -> None:
+    rota = Rota(
+        (person("li", "duty_officer", "e1"), person("wu", "duty_officer", "e2")), (on("li"), on("wu"))
+    )
+    assert names(for_estate(rota, "e1").people) == ["li"]
+    assert for_estate(rota, "e1").shifts == (on("li"),)
