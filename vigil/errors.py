@@ -54,6 +54,21 @@ class Stop(VigilError):
     """This process cannot go on; end it with this one line."""
 
 
+class TooNew(Stop):
+    """A newer version has migrated the database; this one must not touch its schema.
+
+    Attributes:
+        migrations: Names of those that this version does not know.
+    """
+
+    def __init__(self, migrations: list[str]) -> None:
+        self.migrations = migrations
+        super().__init__(
+            f"the database's schema is newer than this version, which does not know {', '.join(migrations)}:"
+            " migrate with the version that brought them"
+        )
+
+
 class Misconfigured(Stop):
     """A setting is missing or wrong.
 

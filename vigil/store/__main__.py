@@ -22,8 +22,9 @@ async def _migrate(settings: StoreSettings) -> None:
     except psycopg.OperationalError as error:
         raise Misconfigured("VIGIL_DATABASE_DSN", f"the database does not answer: {error}") from None
     async with connection:
-        applied = await migrate(connection)
-        print(f"schema is current ({', '.join(applied) if applied else 'nothing to apply'})")
+        for name in (applied := await migrate(connection)):
+            print(f"applied {name}")
+        print("the schema is current" if applied else "the schema is current; there was nothing to apply")
         if not await has_timescale(connection):
             print("TimescaleDB is not there: plain tables, without compression and continuous aggregates")
 

@@ -1,21 +1,42 @@
 """Bring a database to the present schema: numbered SQL files, each once, in order.
 
-`python -m vigil.store migrate` calls this before any process starts.  A file whose name ends
-with `_timescale.sql` runs only where the extension can be had; where it cannot, it is left
-out, and runs at a later call when the extension has come.
+`python -m vigil.store migrate` calls this before any process of a new version starts.
+
+Rules
+-----
+1. Forward, and while the processes of the version before run: a file adds (expand).  What takes
+   away (contract) ends with `_contract.sql`, and comes a version after the last that needed it.
+2. A file that ends with `_timescale.sql` runs only where the extension can be had; where it
+   cannot, it is left out, and runs at a later call when the extension has come.
+3. A migration waits briefly for its locks, and gives way again and again: whoever stands in line
+   behind it for longer would be an alarm.
+4. A database that a newer version has migrated is left alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Final
+
+import psycopg
+import structlog
+from psycopg.sql import SQL
+
+from vigil.errors import Stop, TooNew
 
 if TYPE_CHECKING:
     from vigil.store.pool import Connection
 
 _LOCK: Final = 0x56494749
 """Two migrations at once would race; the advisory lock makes the second one wait."""
+_GIVE_WAY: Final = "2s"
+_TRIES: Final = 30
+_PAUSE_S: Final = 1.0
+_AGGREGATES: Final = "0006_aggregates_timescale.sql"
+"""After it the continuous aggregates are filled, which no transaction can do."""
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +72,53 @@ async def migrate(connection: Connection) -> list[str]:
 
     Returns:
         Names of the migrations applied now.
+
+    Raises:
+        TooNew: A newer version has migrated this database.
+        Stop: Somebody holds a lock that a migration needs, and does not let go.
     """
     await connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
     try:
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
         )
-        return [m.name for m in await _missing(connection) if await _apply(connection, m)]
+        applied = [await _apply(connection, migration) for migration in await _missing(connection)]
+        if _AGGREGATES in applied:
+            await _fill_aggregates(connection)
     finally:
         await connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+    return applied
 
 
 async def _missing(connection: Connection) -> list[Migration]:
     done = {row[0] for row in await (await connection.execute("SELECT name FROM migration")).fetchall()}
+    known = shipped()
+    if unknown := sorted(done - {migration.name for migration in known}):
+        raise TooNew(unknown)
     timescale = await has_timescale(connection)
-    return [m for m in shipped() if m.name not in done and (timescale or not m.needs_timescale)]
+    return [m for m in known if m.name not in done and (timescale or not m.needs_timescale)]
 
 
-async def _apply(connection: Connection, migration: Migration) -> bool:
-    async with connection.transaction():
-        await connection.execute(migration.sql.encode())
-        await connection.execute("INSERT INTO migration (name) VALUES (%s)", [migration.name])
-    return True
+async def _apply(connection: Connection, migration: Migration) -> str:
+    for _ in range(_TRIES):
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{_GIVE_WAY}'".encode())
+                await connection.execute(migration.sql.encode())
+                await connection.execute("INSERT INTO migration (name) VALUES (%s)", [migration.name])
+        except psycopg.errors.LockNotAvailable:
+            _log.warning("migration gives way", name=migration.name)
+            await asyncio.sleep(_PAUSE_S)
+        else:
+            return migration.name
+    raise Stop(f"migration {migration.name} does not get its locks: end the transaction that holds them")
+
+
+async def _fill_aggregates(connection: Connection) -> None:
+    """Take everything that is there into the aggregates; their policies look back two weeks only."""
+    query = "SELECT view_name FROM timescaledb_information.continuous_aggregates"
+    for (name,) in await (await connection.execute(query)).fetchall():
+        await connection.execute(SQL("CALL refresh_continuous_aggregate({}, NULL, NULL)").format(name))
 
 
 async def has_timescale(connection: Connection) -> bool:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
-from tests.integration.store.test_intake import dead, row
+from tests.integration.store.test_intake import all_of, dead, row
 from tests.making import BOOT, NOW
+from vigil.errors import Stop, TooNew
+from vigil.store import __main__ as command
 from vigil.store import intake, migrations
 from vigil.store.migrations import migrate, shipped
 
@@ -77,6 +83,135 @@ async def test_a_migration_that_fails_leaves_nothing_of_itself(
         assert await migrate(connection) != []
 
 
+async def test_a_database_that_a_newer_version_has_migrated_is_left_alone(empty_database: str) -> None:
+    async with connected(empty_database) as connection:
+        await migrate(connection)
+        await connection.execute("INSERT INTO migration VALUES ('9998_a.sql'), ('9999_b.sql')")
+        with pytest.raises(TooNew, match=r"does not know 9998_a\.sql, 9999_b\.sql"):
+            await migrate(connection)
+
+
+async def test_the_command_says_what_it_did(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIGIL_DATABASE_DSN", empty_database)
+    monkeypatch.setattr("sys.argv", ["vigil.store", "migrate"])
+
+    async def run() -> tuple[int, list[str]]:
+        code = await asyncio.to_thread(command.main)
+        return code, capfd.readouterr().out.splitlines()
+
+    names = [f"applied {m.name}" for m in shipped() if not m.needs_timescale]
+    code, said = await run()
+    assert (code, said[: len(names) + 1]) == (0, [*names, "the schema is current"])
+    assert "TimescaleDB is not there" in said[-1]
+    code, said = await run()
+    assert (code, said[0]) == (0, "the schema is current; there was nothing to apply")
+    async with connected(empty_database) as connection:
+        await connection.execute("INSERT INTO migration VALUES ('9999_b.sql')")
+    code, said = await run()
+    assert (code, said) == (1, [])
+
+
+PLAIN = [migration.name for migration in shipped() if not migration.needs_timescale]
+
+
+@pytest.mark.parametrize("last", PLAIN[:-1])
+async def test_from_any_state_there_ever_was_a_database_comes_to_the_present_with_its_rows(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    then = [migration for migration in shipped() if migration.name <= last]
+    async with connected(empty_database) as connection:
+        monkeypatch.setattr(migrations, "shipped", lambda: then)
+        await migrate(connection)
+        await intake.insert_events(connection, "event", [row(1)])
+        await intake.insert_dead(connection, [dead(9)])
+        monkeypatch.undo()
+        assert await migrate(connection) == [name for name in PLAIN if name > last]
+        assert await intake.insert_events(connection, "event", [row(1), row(2)]) == {row(2).id}
+        assert await intake.insert_dead(connection, [dead(9)]) == set()
+
+
+async def test_a_database_is_migrated_while_events_are_stored(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written goes on, and nothing of it fails."""
+    then = [migration for migration in shipped() if migration.name.startswith("0001")]
+    migrated = asyncio.Event()
+
+    async def write(dsn: str) -> int:
+        seq = 0
+        async with connected(dsn) as connection:
+            while not migrated.is_set() or seq < 50:
+                seq += 1
+                async with connection.transaction():
+                    assert await intake.insert_events(connection, "event", [row(seq)]) == {row(seq).id}
+                    await intake.account(connection, {("n1", BOOT, "alarm"): [(seq, seq)]}, NOW)
+        return seq
+
+    async with connected(empty_database) as connection:
+        monkeypatch.setattr(migrations, "shipped", lambda: then)
+        await migrate(connection)
+        monkeypatch.undo()
+        writer = asyncio.create_task(write(empty_database))
+        assert await migrate(connection) == [name for name in PLAIN if not name.startswith("0001")]
+        migrated.set()
+        written = await writer
+        assert await all_of(connection, "SELECT count(*) FROM event") == [(written,)]
+
+
+async def test_a_migration_that_does_not_get_its_locks_gives_way_and_tries_again(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stands in line behind it would wait for as long as whoever holds the lock."""
+    monkeypatch.setattr(migrations, "_GIVE_WAY", "50ms")
+    monkeypatch.setattr(migrations, "_PAUSE_S", 0.01)
+    adding = migrations.Migration("9999_adding.sql", "ALTER TABLE event ADD COLUMN more text")
+    async with connected(empty_database) as connection, connected(empty_database) as holder:
+        await migrate(connection)
+        known = [*shipped(), adding]
+        monkeypatch.setattr(migrations, "shipped", lambda: known)
+        async with holder.transaction():
+            await holder.execute("SELECT FROM event")
+            with capture_logs() as logs:
+                migrating = asyncio.create_task(migrate(connection))
+                while not logs:  # noqa: ASYNC110 - a log wakes nobody
+                    await asyncio.sleep(0.01)
+            async with connected(empty_database) as writer:
+                await intake.insert_events(writer, "health", [row(1)])
+        assert await migrating == ["9999_adding.sql"]
+
+
+async def test_a_migration_that_never_gets_its_locks_says_who_is_to_blame(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "_GIVE_WAY", "20ms")
+    monkeypatch.setattr(migrations, "_PAUSE_S", 0)
+    monkeypatch.setattr(migrations, "_TRIES", 2)
+    adding = migrations.Migration("9999_adding.sql", "ALTER TABLE event ADD COLUMN more text")
+    async with connected(empty_database) as connection, connected(empty_database) as holder:
+        await migrate(connection)
+        known = [*shipped(), adding]
+        monkeypatch.setattr(migrations, "shipped", lambda: known)
+        async with holder.transaction():
+            await holder.execute("SELECT FROM event")
+            with pytest.raises(Stop, match=r"9999_adding\.sql does not get its locks"):
+                await migrate(connection)
+
+
+TAKES_AWAY = re.compile(
+    r"\bDROP\s+(TABLE|COLUMN|VIEW|SCHEMA)|\bRENAME\b|\bSET\s+NOT\s+NULL|\bALTER\s+COLUMN\s+\w+\s+(SET\s+DATA\s+)?TYPE",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("migration", shipped(), ids=lambda migration: migration.name)
+async def test_a_migration_takes_nothing_away_that_the_version_before_uses(
+    migration: migrations.Migration,
+) -> None:
+    assert migration.name.endswith("_contract.sql") or not TAKES_AWAY.search(migration.sql)
+
+
 async def test_timescale_gets_hypertables_and_events_are_stored_once_in_them(timescale: str) -> None:
     async with connected(timescale) as connection:
         assert await migrate(connection) == [m.name for m in shipped()]
@@ -105,8 +240,14 @@ async def test_timescale_that_comes_to_a_database_in_use_takes_its_rows_along(
         monkeypatch.setattr(migrations, "has_timescale", no)
         await migrate(connection)
         await intake.insert_events(connection, "event", [row(1), row(200_000)])
+        seen = replace(row(3), type="vigil.event.sensor_changed.v1", data=b'{"sensor": "door"}')
+        await intake.insert_events(connection, "event", [replace(seen, time=NOW - timedelta(days=50))])
         monkeypatch.undo()
         assert await migrate(connection) == [m.name for m in shipped() if m.needs_timescale]
         assert await intake.insert_events(connection, "event", [row(1), row(2)]) == {row(2).id}
         (count,) = await (await connection.execute("SELECT count(*) FROM event")).fetchone() or (None,)
-        assert count == 3
+        assert count == 4
+        jobs = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_refresh_continuous_aggregate'"
+        for (job,) in await all_of(connection, jobs):
+            await connection.execute(f"CALL run_job({int(job)})".encode())
+        assert await all_of(connection, "SELECT changes FROM device_activity_hourly") == [(1,)]

@@ -12,6 +12,7 @@ from vigil.errors import (
     Rejected,
     Stalled,
     Stop,
+    TooNew,
     Unavailable,
     VigilError,
 )
@@ -20,6 +21,10 @@ MADE = [
     (Rejected("malformed", "no seq"), "malformed: no seq"),
     (Unavailable("Kafka", "refused"), "Kafka is unavailable (refused); trying again"),
     (Misconfigured("VIGIL_X", "is missing"), "VIGIL_X: is missing"),
+    (
+        TooNew(["0200_x.sql"]),
+        "the database's schema is newer than this version, which does not know 0200_x.sql: migrate with the version that brought them",
+    ),
     (ModelRefused("waist", "no manifest"), "the waist model is refused: no manifest"),
     (Fenced("vigil.alarm.v1", 3, 7), "vigil.alarm.v1/3 belongs to a writer newer than epoch 7"),
     (Stalled("alarm", 31.4), "alarm has not moved for 31 s with messages waiting; restart"),
