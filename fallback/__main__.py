@@ -32,7 +32,9 @@ from fallback import (
     metrics,
     notify,
     pack,
+    papers,
     peers,
+    printing,
     probes,
     records,
     snapshot,
@@ -60,6 +62,7 @@ from vigil.telemetry import configure_logging, ops_server
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from datetime import datetime
 
     from pydantic import SecretStr
 
@@ -85,6 +88,7 @@ class Process:
         self._zone = configuration.zone(settings)
         self._certificates = configuration.certificates(settings)
         self._standing: standing.Standing | None = None
+        self._printed: set[tuple[str, datetime | None]] = set()
         self._store = Store(settings.fallback_state)
         self._facts: list[Fact] = []
         self._keeper = Keeper(self._store, configuration.roster_key(settings))
@@ -143,7 +147,16 @@ class Process:
             signer,
             lambda: self._standing,
         )
-        desk = Desk(self._watchdog, self._store, self._keeper, self._library, utc_now, self._zone, page.show)
+        desk = Desk(
+            self._watchdog,
+            self._store,
+            self._keeper,
+            self._library,
+            utc_now,
+            self._zone,
+            page.show,
+            self._settings.fallback_printer,
+        )
         exercise = Exercise(self._watchdog, self._store, self._library, utc_now, self._zone, page.show)
         return page.app(desk.routes() | exercise.routes())
 
@@ -166,6 +179,8 @@ class Process:
         work.append(_every(DISK_S, self._look_at_disk))
         if self._places:
             work.append(_every(STEP_S * 4, partial(self._pack, maker)))
+        if settings.fallback_printer is not None:
+            work.append(_every(STEP_S * 4, partial(self._print, maker, settings.fallback_printer)))
         if settings.fallback_peer is not None:
             peer = peers.Peer(settings.fallback_peer)
             work.append(_every(liveness.PERIOD.total_seconds(), partial(self._look_at_peer, peer, plain)))
@@ -260,6 +275,29 @@ class Process:
         with self._store.transaction() as connection:
             records.keep_pack(connection, estate, facts.made_at, facts.roster_at, written)
         self._note("pack", "; ".join(wrong) or None)
+
+    async def _print(self, maker: ProcessPoolExecutor, printer: str) -> None:
+        """Print the pack of an estate whose fallback was declared, once; not for a drill."""
+        roster, loop = self._keeper.roster, asyncio.get_running_loop()
+        for estate in self._watchdog.view().estates:
+            verdict = estate.verdict
+            declared = (estate.id, verdict.declared_at)
+            if (
+                roster is None
+                or verdict.mode is not Mode.FALLBACK
+                or verdict.drill
+                or declared in self._printed
+            ):
+                continue
+            self._printed.add(declared)
+            facts = pack.facts_of(roster, estate.id, estate.unprotected, self._library, self._zone, utc_now())
+            try:
+                paper = await loop.run_in_executor(maker, papers.pdf, facts, "")
+                await asyncio.to_thread(printing.send, paper, printer, f"vigil-{facts.number}")
+            except Unavailable as error:
+                self._note("printer", str(error))
+            else:
+                self._note("printer", None)
 
     async def _look_at_peer(self, peer: peers.Peer, client: httpx.AsyncClient) -> None:
         mine = {estate.id: estate.verdict.mode for estate in self._watchdog.view().estates}

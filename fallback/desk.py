@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from fallback import capacity, pack, papers, procedures, records, rounds, words
+from fallback import capacity, pack, papers, printing, procedures, records, rounds, words
 from fallback.rounds import Check, Method, Result
 from fallback.state import Mode
 from fallback.store import stamp_of, write_log
@@ -46,6 +46,7 @@ class Desk:
         now: The clock.
         zone: For the times that people read and write.
         show: Renders a template for a request.
+        printer: CUPS name of a printer, or None.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Desk:
         now: Callable[[], datetime],
         zone: tzinfo,
         show: Callable[..., Response],
+        printer: str | None = None,
     ) -> None:
+        self._printer = printer
         self._watchdog = watchdog
         self._store = store
         self._keeper = keeper
@@ -72,12 +75,14 @@ class Desk:
             ("GET", "/rounds/*"): self.rounds,
             ("POST", "/join"): self.join,
             ("POST", "/deal"): self.deal,
+            ("POST", "/next"): self.next,
             ("POST", "/check"): self.check,
             ("POST", "/tick"): self.tick,
             ("POST", "/paper"): self.paper,
             ("GET", "/reconcile/*"): self.reconcile,
             ("POST", "/decide"): self.decide,
             ("GET", "/pack/*"): self.pack,
+            ("POST", "/print"): self.print,
         }
 
     # -- rounds --------------------------------------------------------------------------
@@ -109,6 +114,7 @@ class Desk:
             age=papers.age_words(self._now() - self._keeper.roster.made_at) if self._keeper.roster else None,
             results=words.RESULTS,
             methods=words.METHODS,
+            printer=self._printer,
         )
 
     def join(self, request: Request) -> Response:
@@ -133,6 +139,21 @@ class Desk:
             self._log(connection, id_, request, "dealt", f"{len(dealt)} to {len(round_.helpers)} helpers")
         return see(f"/rounds/{id_}")
 
+    def next(self, request: Request) -> Response:
+        """Send a helper who is free to whoever is most urgent, and log how they are to be reached."""
+        id_, person = request.field("estate"), str(request.person)
+        round_ = self._watchdog.round(id_)
+        walks = person in round_.helpers[: rounds.walkers(len(round_.helpers))]
+        found = rounds.next_task([task for task in round_.tasks if task.assigned is None], walks=walks)
+        if found is None:
+            raise Rejected("not_allowed", "somebody is on the way to everybody who is left")
+        task, method = found
+        with self._store.transaction() as connection:
+            records.join(connection, id_, person, self._now())
+            records.assign(connection, {task.resident.id: person}, self._now())
+            self._log(connection, id_, request, "sent", f"{task.resident.id}: {method}")
+        return see(f"/rounds/{id_}#{task.resident.id}")
+
     def check(self, request: Request) -> Response:
         """Take what a call or a visit found."""
         id_ = request.field("estate")
@@ -153,6 +174,8 @@ class Desk:
         drill = self._verdict_drill(id_)
         with self._store.transaction() as connection:
             records.keep_check(connection, id_, check, self._now(), drill=drill)
+            if (check.method, check.result) == (Method.PHONE, Result.NO_ANSWER):
+                records.release(connection, check.resident)  # whoever is free next goes to the door
             self._log(connection, id_, request, "checked", f"{check.resident}: {check.method} {check.result}")
 
     def tick(self, request: Request) -> Response:
@@ -255,15 +278,28 @@ class Desk:
         return see(f"/reconcile/{id_}")
 
     def pack(self, request: Request) -> Response:
-        """Print the pack now, from the last good roster, however old it is."""
-        id_, view = self._estate(request)
+        """Show the pack as it would be now, from the last good roster, however old it is."""
+        id_, _ = self._estate(request)
+        facts = self._facts(id_)
+        headers = (("Content-Disposition", f'inline; filename="vigil-{facts.number}.pdf"'),)
+        return Response(papers.pdf(facts, ""), type="application/pdf", headers=headers)
+
+    def print(self, request: Request) -> Response:
+        """Print the pack as it would be now."""
+        id_ = request.field("estate")
+        if self._printer is None:
+            raise Rejected("not_allowed", "there is no printer: VIGIL_FALLBACK_PRINTER names one")
+        facts = self._facts(id_)
+        printing.send(papers.pdf(facts, ""), self._printer, f"vigil-{facts.number}")
+        with self._store.transaction() as connection:
+            self._log(connection, id_, request, "printed", f"vigil-{facts.number}")
+        return see(f"/rounds/{id_}")
+
+    def _facts(self, id_: str) -> papers.Facts:
+        unprotected = self._view(id_).unprotected
         if self._keeper.roster is None:
             raise NotFound("roster for", id_)
-        now = self._now()
-        facts = pack.facts_of(self._keeper.roster, id_, view.unprotected, self._library, self._zone, now)
-        name = f"vigil-{facts.number}.pdf"
-        headers = (("Content-Disposition", f'inline; filename="{name}"'),)
-        return Response(papers.pdf(facts, ""), type="application/pdf", headers=headers)
+        return pack.facts_of(self._keeper.roster, id_, unprotected, self._library, self._zone, self._now())
 
     # -- helpers -------------------------------------------------------------------------
 

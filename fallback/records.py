@@ -138,6 +138,11 @@ def assign(connection: sqlite3.Connection, dealt: dict[str, str], now: datetime)
     )
 
 
+def release(connection: sqlite3.Connection, resident: str) -> None:
+    """Let whoever was to go to a resident go elsewhere."""
+    connection.execute("DELETE FROM assigned WHERE resident = ?", [resident])
+
+
 def assignments(store: Store) -> dict[str, str]:
     """Return who goes to whom."""
     return {row["resident"]: row["helper"] for row in store.read("SELECT resident, helper FROM assigned")}

@@ -53,6 +53,7 @@ CAUSES: Final = {
     ),
     "roster": Both("老人名单过旧：{detail}", "the roster is old: {detail}"),
     "pack": Both("资料包未写成：{detail}", "the pack could not be written: {detail}"),
+    "printer": Both("资料包未能打印：{detail}", "the pack could not be printed: {detail}"),
     "peer": Both("另一看门狗：{detail}", "the other watchdog: {detail}"),
     "notify": Both("通知渠道失败：{detail}", "notices are not taken: {detail}"),
     "heartbeat": Both("对外心跳失败：{detail}", "the outgoing heartbeat fails: {detail}"),

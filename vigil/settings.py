@@ -150,6 +150,7 @@ class FallbackSettings(ProcessSettings, MqttSettings):
             handing alerts over to people on paper.
         fallback_roster_key: The public key that the platform's roster is signed with (base64).
         fallback_packs: Folders that take the fallback packs, comma separated; two at least.
+        fallback_printer: CUPS name of a printer; it prints the pack when a fallback is declared.
         fallback_canary_good_s: How long canaries must have been good before a fallback is closed.
         fallback_peer: The other instance's page; its verdict is looked at every 5 s.
         fallback_heartbeat: URL of a dead man's switch (as Healthchecks has them), called every
@@ -169,6 +170,7 @@ class FallbackSettings(ProcessSettings, MqttSettings):
     fallback_roster_token: SecretStr | None = None
     fallback_roster_key: str | None = None
     fallback_packs: str = ""
+    fallback_printer: str | None = None
     fallback_canary_good_s: Seconds = 600.0
     fallback_peer: str | None = None
     fallback_heartbeat: SecretStr | None = None

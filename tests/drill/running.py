@@ -90,12 +90,13 @@ class Running:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ops: dict[str, int] = field(default_factory=dict)
 
-    def start(self, name: str) -> None:
-        """Start a process of ours."""
-        environment = {**os.environ, **self.environment, "VIGIL_OPS_PORT": str(self.ops[name])}
-        log = (self.folder / f"{name}.log").open("ab")
+    def start(self, name: str, member: str | None = None, **more: str) -> None:
+        """Start a process of ours; a further member goes by a name of its own, with settings of its own."""
+        own = {"VIGIL_OPS_PORT": str(self.ops[name])} | more
+        environment = {**os.environ, **self.environment, **own}
+        log = (self.folder / f"{member or name}.log").open("ab")
         with log:
-            self.processes[name] = subprocess.Popen(
+            self.processes[member or name] = subprocess.Popen(
                 [*_WITH_US, sys.executable, "-m", name], cwd=ROOT, env=environment, stdout=log, stderr=log
             )
 
@@ -113,7 +114,7 @@ class Running:
     def keep_up(self) -> None:
         """Start again what has ended by itself, as a supervisor does."""
         for name, process in list(self.processes.items()):
-            if process.poll() is not None:
+            if name in self.ops and process.poll() is not None:
                 self.start(name)
 
     def sql(self, statement: str, *, superuser: bool = False) -> list[Any]:

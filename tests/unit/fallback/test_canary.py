@@ -124,7 +124,7 @@ def test_the_alert_has_the_id_that_processors_derive() -> None:
     envelope = envelope_of(
         address, device.id, canary.fall("x"), time=T0, boot="1-0000abcd", seq=1, synthetic="canary"
     )
-    arrival = Arrival(envelope, canary.fall("x"), node, device, T0, T0, "canary")
+    arrival = Arrival(envelope, canary.fall("x"), node, device, T0, T0, "canary", ())
     made = decide([arrival], {envelope.id: Judged(0.99, "m", "1", {"en": "x"})}, {}, T0)
     assert [alert.id for alert in made.alerts] == [Run(envelope.id, "e1", node.id, T0).alert]
 

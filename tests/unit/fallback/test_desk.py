@@ -114,6 +114,22 @@ def test_dealing_gives_a_helper_their_own_list(desk: Desktop) -> None:
     assert "My round (2)" in desk.get("/rounds/e1")
 
 
+def test_a_helper_who_is_free_is_sent_to_the_most_urgent_and_then_to_the_next(desk: Desktop) -> None:
+    desk.fall_back()
+    assert desk.post("/next").headers["location"] == "/rounds/e1#r1"
+    assert desk.post("/next").headers["location"] == "/rounds/e1#r2"
+    assert desk.post("/next").status_code == 422
+    assert "My round (2)" in desk.get("/rounds/e1")
+
+
+def test_who_did_not_answer_the_telephone_goes_back_to_whoever_is_free(desk: Desktop) -> None:
+    desk.fall_back()
+    desk.post("/next")
+    desk.post("/check", resident="r1", method="phone", result="no_answer")
+    assert "My round" not in desk.get("/rounds/e1")
+    assert desk.post("/next").headers["location"] == "/rounds/e1#r1"
+
+
 def test_a_tick_takes_a_resident_off_the_list_and_an_attempt_does_not(desk: Desktop) -> None:
     desk.fall_back()
     desk.post("/check", resident="r1", method="phone", result="no_answer")
@@ -188,6 +204,12 @@ def test_a_conflict_waits_for_a_person_and_both_sides_are_kept(desk: Desktop) ->
 def test_the_pack_can_be_printed_from_the_last_roster(desk: Desktop) -> None:
     answer = desk.browser.get("/pack/e1")
     assert (answer.headers["content-type"], answer.content[:5]) == ("application/pdf", b"%PDF-")
+
+
+def test_without_a_printer_nothing_is_printed_and_the_setting_is_named(desk: Desktop) -> None:
+    answer = desk.post("/print")
+    assert answer.status_code == 422
+    assert "VIGIL_FALLBACK_PRINTER" in answer.text
 
 
 def test_a_fallback_is_closed_only_when_everybody_was_seen(desk: Desktop) -> None:
