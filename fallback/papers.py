@@ -12,7 +12,7 @@ import csv
 import io
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import fpdf
 from fpdf.enums import EncryptionMethod, XPos, YPos
@@ -148,6 +148,10 @@ def age_words(age: timedelta) -> tuple[str, str]:
     return f"{minutes // 60} 小时 {minutes % 60} 分", f"{minutes // 60} h {minutes % 60} min"
 
 
+LINE_MM: Final = 4.2
+"""Height of a line of 9 points."""
+MOST_LINES: Final = 20
+"""In one cell, so that a row fits on a page whatever somebody has written; the CSV holds all of it."""
 _Column = tuple[str, float]
 
 
@@ -185,14 +189,13 @@ class _Paper(fpdf.FPDF):
         self._line(text, 16, 9)
         self.ln(1)
 
-    def _fitted(self, text: str, width: float) -> str:
-        """Cut a text to a column's width."""
-        room = width - 1.5
-        if self.get_string_width(text) <= room:
-            return text
-        while text and self.get_string_width(text + "…") > room:
-            text = text[:-1]
-        return text + "…"
+    def _lines(self, text: str, width: float) -> list[str]:
+        """Break a text to a column's width: a telephone number that is cut off opens no door."""
+        if self.get_string_width(text) <= width - 2 * self.c_margin:
+            return [text]
+        broken = self.multi_cell(width, LINE_MM, text, align="L", dry_run=True, output="LINES")
+        lines = cast("list[str]", broken)
+        return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "…"]
 
     def _head(self, columns: Sequence[_Column]) -> None:
         self.set_font(FONT, size=8)
@@ -207,13 +210,26 @@ class _Paper(fpdf.FPDF):
         self._title(title)
         self._head(columns)
         for row in rows:
-            if self.get_y() + height > self.h - 14:
+            self.set_font(FONT, size=9)
+            cells = [self._lines(cell, width) for (_, width), cell in zip(columns, row, strict=True)]
+            tall = max(height, 2 + LINE_MM * max(map(len, cells)))
+            if self.get_y() + tall > self.h - 14:
                 self._title(f"{title}（续 continued）")
                 self._head(columns)
-            self.set_font(FONT, size=9)
-            for (_, width), cell in zip(columns, row, strict=True):
-                self.cell(width, height, self._fitted(cell, width), border=1)
-            self.ln()
+                self.set_font(FONT, size=9)
+            for (_, width), lines in zip(columns, cells, strict=True):
+                self._cell(width, tall, lines)
+            self.ln(tall)
+
+    def _cell(self, width: float, height: float, lines: Sequence[str]) -> None:
+        """Draw a cell with its lines in the middle, and go to its right."""
+        x, y = self.get_x(), self.get_y()
+        self.rect(x, y, width, height)
+        top = y + (height - LINE_MM * len(lines)) / 2
+        for number, line in enumerate(lines):
+            self.set_xy(x, top + LINE_MM * number)
+            self.cell(width, LINE_MM, line)
+        self.set_xy(x + width, y)
 
     # -- the parts -----------------------------------------------------------------------
 
@@ -227,7 +243,7 @@ class _Paper(fpdf.FPDF):
         self._line("资料时间 Data as of", 18, 10)
         self._line(self._local(facts.roster_at), 48, 24)
         zh, en = age_words(facts.made_at - facts.roster_at)
-        self._line(f"制册时已有 {zh}  ·  {en} old when this was made", 18, 10)
+        self._line(f"制册时已有 {zh}\n{en} old when this was made", 28, 14)
         self._line(
             "现在几点？此后的变化不在册内。\nWhat time is it now? Later changes are not in here.", 18, 10
         )

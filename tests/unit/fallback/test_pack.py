@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fallback import configuration, pack, papers
 from tests.unit.fallback.conftest import T0
@@ -41,6 +43,9 @@ ROSTER = Roster(
     ],
     staff=[Person("李娜", "000-1", "grid_worker", ["*"]), Person("别处", "000-2", "grid_worker", ["e2"])],
 )
+PAGE = papers._Paper(pack.facts_of(ROSTER, "e1", {}, [], ZoneInfo("Asia/Shanghai"), T0))
+PAGE.add_page()
+PAGE.set_font(papers.FONT, size=9)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +78,18 @@ def test_the_paper_is_an_encrypted_pdf(facts: papers.Facts) -> None:
     assert made.startswith(b"%PDF-")
     assert b"/Encrypt" in made
     assert "王秀英".encode("utf-16-be") not in made
+
+
+@given(st.lists(st.text("王邻居 物业01234；-", min_size=1, max_size=12), min_size=1, max_size=12))
+def test_no_telephone_number_is_cut_off_on_paper(words: list[str]) -> None:
+    text = "；".join(words)
+    lines = PAGE._lines(text, 48)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert all(PAGE.get_string_width(line) <= 48 for line in lines)
+
+
+def test_a_note_without_end_leaves_room_for_the_others() -> None:
+    assert len(PAGE._lines("听力不好" * 500, 30)) == papers.MOST_LINES
 
 
 def test_there_is_a_form_for_every_fourth_resident_and_some_to_spare(facts: papers.Facts) -> None:
