@@ -14,6 +14,7 @@ from starlette.datastructures import MutableHeaders
 from api import (
     alerts,
     contacts,
+    hand_ups,
     policies,
     problems,
     residents,
@@ -23,6 +24,7 @@ from api import (
     snapshot,
     staff,
     stream,
+    tasks,
 )
 from api.console import pages, take
 
@@ -45,8 +47,8 @@ HEADERS: Final = {
 }
 """Nothing from third parties, no inline scripts or styles, nobody's frame."""
 PARTS: Final = (
-    *(alerts, silences, stream, sessions, residents, staff, contacts, rota, policies, snapshot),
-    *(pages, take),
+    *(alerts, silences, tasks, hand_ups, stream, sessions, residents, staff, contacts, rota, policies),
+    *(snapshot, pages, take),
 )
 
 

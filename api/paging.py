@@ -18,6 +18,7 @@ from vigil.errors import Rejected
 
 T = TypeVar("T")
 K = TypeVar("K")
+S = TypeVar("S")
 
 
 class Page(BaseModel, Generic[T]):
@@ -36,7 +37,7 @@ def cursor(key: Any) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 
-def position(text: str | None, kind: type[K], start: K) -> K:
+def position(text: str | None, kind: type[K], start: S) -> K | S:
     """Read a cursor; without one a listing begins at `start`.
 
     Raises:

@@ -99,7 +99,7 @@ async def get_helpers(
         found = await _found(connection, identity, resident)
         await _note(connection, identity, resident, "helpers", services.clock())
     response.headers["ETag"] = etag(found.version)
-    return _helpers(found, found.version)
+    return helpers_view(found)
 
 
 @router.put("/{resident}/helpers", response_model=HelpersView)
@@ -143,10 +143,11 @@ def _resident(found: ResidentRow) -> ResidentView:
     )
 
 
-def _helpers(found: ResidentRow, version: int) -> HelpersView:
+def helpers_view(found: ResidentRow) -> HelpersView:
+    """Show who helps a resident."""
     return HelpersView.model_construct(
         resident=found.id,
-        version=version,
+        version=found.version,
         key_holders=_shown(contacts(found.helpers.get("key_holders"))),
         family=_shown(contacts(found.helpers.get("family"))),
         note=str(found.helpers.get("note") or ""),

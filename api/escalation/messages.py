@@ -33,10 +33,22 @@ class About:
     synthetic: str | None
 
 
-def compose(about: About, link: str, *, repeat: bool, language: str = LANGUAGE) -> Message:
-    """Write a notice; a repeat and what is synthetic are labelled in the title."""
+def compose(
+    about: About, link: str, *, repeat: bool, purpose: str = "alert", language: str = LANGUAGE
+) -> Message:
+    """Write a notice; a repeat and what is synthetic are labelled in the title.
+
+    Args:
+        about: What may be said of the alert.
+        link: Where the reader goes on.
+        repeat: It was said before, or may have been.
+        purpose: `alert`: somebody is to take it; `task`: to go to a door; `hand_up`: the
+            street's centre is to help.
+        language: Of the catalogue.
+    """
     t = translator(language)
     labels = [t("notice.repeat")] if repeat else []
+    labels += [t(f"notice.{purpose}")] if purpose != "alert" else []
     labels += [t(f"synthetic.{about.synthetic}")] if about.synthetic else []
     marks = "".join(t("notice.label", label=label) for label in labels)
     what = t("notice.title", priority=t(f"priority.{about.priority}"), kind=t(f"kind.{about.kind}"))

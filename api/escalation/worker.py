@@ -123,7 +123,7 @@ class Escalator:
                 return False
             about = await escalation.read_alert(connection, notice.alert)
             person = await _person(connection, notice.account)
-        if about.state not in UNTAKEN:
+        if not _is_wanted(notice, about):
             await self._end(notice, "taken")
         elif notice.channel == Channel.CONSOLE:
             await self._record_sent(notice)
@@ -138,9 +138,9 @@ class Escalator:
             _log.error("nobody could be told", alert=str(notice.alert), account=notice.account)
             await self._end(notice, "unreachable")
             return
-        invitation = Invitation(notice.alert, person.account, self.clock() + GOOD_FOR)
-        link = f"{self.address}/take/{links.sign(invitation, self.key)}"
-        message = compose(_about(about), link, repeat=notice.repeat or notice.tries > 1)
+        link = self._link(notice, person.account)
+        purpose = _purpose(notice)
+        message = compose(_about(about), link, repeat=notice.repeat or notice.tries > 1, purpose=purpose)
         try:
             await self.sender.send(route[notice.contact].url, message)
         except Unavailable as error:
@@ -149,6 +149,13 @@ class Escalator:
                 await escalation.note_failed(connection, notice.id, str(error), self.clock())
         else:
             await self._record_sent(notice)
+
+    def _link(self, notice: NoticeRow, account: str) -> str:
+        """Return the link that takes the alert; to a task or a hand-up one signs in."""
+        if _purpose(notice) != "alert":
+            return f"{self.address}/alerts/{notice.alert}"
+        invitation = Invitation(notice.alert, account, self.clock() + GOOD_FOR)
+        return f"{self.address}/take/{links.sign(invitation, self.key)}"
 
     async def _record_sent(self, notice: NoticeRow) -> None:
         _SENT.labels(notice.channel).inc()
@@ -192,6 +199,19 @@ async def _while_work(step: Callable[[], Awaitable[bool]]) -> None:
             pass
     except Unavailable as error:
         _log.warning("escalation waits", error=str(error))
+
+
+def _purpose(notice: NoticeRow) -> str:
+    if notice.task is not None:
+        return "task"
+    return "hand_up" if notice.hand_up is not None else "alert"
+
+
+def _is_wanted(notice: NoticeRow, about: AlertRow) -> bool:
+    """Whether a notice still has to be sent: nobody has what it is about."""
+    if _purpose(notice) == "alert":
+        return State(about.state) in UNTAKEN
+    return notice.wanted
 
 
 async def _decide(connection: Connection, row: CourseRow, now: datetime) -> None:

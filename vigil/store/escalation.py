@@ -53,7 +53,14 @@ class AlertRow:
 
 @dataclass(frozen=True, slots=True)
 class NoticeRow:
-    """A notice that was claimed; `tries` counts this attempt."""
+    """A notice that was claimed; `tries` counts this attempt.
+
+    Attributes:
+        task: The task that it asks somebody to do, if any.
+        hand_up: The street's centre is called for this, if for any.
+        wanted: What it asks for is not yet in somebody's hands; of a notice that tells of the
+            alert, the alert's state says that.
+    """
 
     id: UUID
     alert: UUID
@@ -62,6 +69,9 @@ class NoticeRow:
     repeat: bool
     contact: int
     tries: int
+    task: UUID | None
+    hand_up: UUID | None
+    wanted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +197,10 @@ async def claim_notice(connection: Connection, now: datetime, lease: timedelta) 
             UPDATE notice SET due_at = %s, tries = tries + 1
             WHERE id = (SELECT id FROM notice WHERE sent_at IS NULL AND ended_at IS NULL AND due_at <= %s
                         ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING id, alert, account, channel, repeat, contact, tries
+            RETURNING id, alert, account, channel, repeat, contact, tries, task, hand_up,
+                NOT EXISTS (SELECT FROM task t WHERE t.id = notice.task AND t.state <> 'given')
+                AND NOT EXISTS (SELECT FROM hand_up h WHERE h.id = notice.hand_up AND h.taken_at IS NOT NULL)
+                AS wanted
             """,
             [now + lease, now],
         )
