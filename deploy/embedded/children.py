@@ -185,11 +185,15 @@ class OwnedProcess:
         last = self.tail().rsplit(" | ", 1)[-1]
         return f"ended with status {status} ({last or 'it said nothing'}; log: {self.log})"
 
-    def tail(self) -> str:
-        """Give the last lines it wrote since it was started, on one line."""
+    def output(self) -> bytes:
+        """Give all it wrote since it was started."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
-            text = log.read()[-4096:].decode(errors="replace")
+            return log.read()
+
+    def tail(self) -> str:
+        """Give the last lines it wrote since it was started, on one line."""
+        text = self.output()[-4096:].decode(errors="replace")
         lines = [line.strip() for line in _COLOUR.sub("", text).splitlines() if line.strip()]
         return " | ".join(lines[-TAIL_LINES:])
 

@@ -36,7 +36,6 @@ class ApacheKafka(ServerProcess):
         super().__init__(folder, port)
         self._controller_port = free_port()
         self._jvm = jvm
-        self._said = 0
 
     def _prepare(self) -> Sequence[str]:
         reason = missing()
@@ -44,15 +43,12 @@ class ApacheKafka(ServerProcess):
             raise ServerError(self.name, reason)
         # Maven may have to fetch the jars first, which takes longer than a start may.
         subprocess.run([str(START), "--fetch"], check=True, stdin=subprocess.DEVNULL)
-        self._said = self.log.stat().st_size if self.log.exists() else 0
         ports = [str(self.port), str(self._controller_port)]
         return ["env", f"KAFKA_JVM={self._jvm}", str(START), str(self.folder), *ports]
 
     def _is_ready(self) -> bool:
         """Wait for its own word: the port opens before the controller lets the broker serve."""
-        with self.log.open("rb") as log:
-            log.seek(self._said)
-            return b"Kafka Server started" in log.read()
+        return self._child is not None and b"Kafka Server started" in self._child.output()
 
 
 def bootstrap(server: ApacheKafka) -> str:

@@ -16,7 +16,7 @@ import psutil
 import psycopg
 import pytest
 
-from deploy.embedded.children import OwnedProcess
+from deploy.embedded.children import LOG_BYTES, OwnedProcess
 from deploy.embedded.guard import runs
 from deploy.embedded.servers import HOST, Broker, EmbeddedStack, Kafka, Postgres, Server, ServerError, accepts
 
@@ -364,6 +364,14 @@ def test_a_child_that_does_not_listen_to_sigterm_is_killed_after_its_time(tmp_pa
     child.stop(limit_s=0.1)
     assert child.exit_status() == -signal.SIGKILL
     assert child.obituary().startswith("was killed by signal 9")
+
+
+def test_what_a_child_said_is_found_although_a_long_log_was_put_aside_when_it_started(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"what another one said" * (LOG_BYTES // 16))
+    child = OwnedProcess([sys.executable, "-c", "print('ready')"], log)
+    assert wait_until(lambda: child.exit_status() is not None)
+    assert child.output() == b"ready\n"
 
 
 def test_a_child_that_ended_by_itself_says_its_last_line(tmp_path: Path) -> None:
