@@ -13,7 +13,8 @@ Rules
 3. An event whose row is gone stays accounted for, and is no new one when it is sent again
    (`vigil.store.intake.given_up`).
 4. One process at a time deletes, a batch per transaction; whoever writes an alarm is never kept
-   waiting, and where a lock is not to be had at once the batch is left for the next look.
+   waiting, and where a lock is not to be had at once the batch is left for the next look.  What
+   goes wrong with one class is logged and counted, and the others are done.
 5. A clock that disagrees with the database's deletes nothing.
 """
 
@@ -46,6 +47,7 @@ _LOCK: Final = 0x5452494D
 _deleted = Counter(
     "vigil_retention_deleted_total", "Rows (of hypertables: chunks) deleted in time.", ["what"]
 )
+_failed = Counter("vigil_retention_failed_total", "Deletions that the database refused.", ["what"])
 _passed = Gauge("vigil_retention_passed_timestamp_seconds", "When everything due was last found deleted.")
 _log = structlog.get_logger(__name__)
 
@@ -64,17 +66,6 @@ _BY_KEY: Final = """
         RETURNING 1)
     SELECT count(*) FROM gone
 """
-_CANARY_ALERTS: Final = """
-    WITH old AS MATERIALIZED (
-        SELECT id FROM alert a WHERE synthetic = 'canary' AND changed_at < %(before)s
-          AND NOT EXISTS (SELECT FROM notice n WHERE n.alert = a.id)
-          AND NOT EXISTS (SELECT FROM escalation x WHERE x.alert = a.id)
-        ORDER BY changed_at LIMIT %(most)s FOR UPDATE SKIP LOCKED),
-    evidence AS (DELETE FROM alert_evidence WHERE alert IN (SELECT id FROM old)),
-    transitions AS (DELETE FROM alert_transition WHERE alert IN (SELECT id FROM old)),
-    gone AS (DELETE FROM alert WHERE id IN (SELECT id FROM old) RETURNING 1)
-    SELECT count(*) FROM gone
-"""
 _MEMORY: Final = """
     WITH gone AS (
         DELETE FROM detector_state s USING (
@@ -89,7 +80,7 @@ _UNUSED: Final = "NOT EXISTS (SELECT FROM alert_evidence x WHERE x.detection = d
 
 # What is deleted, the class that says when, and the statement: the referring rows first.
 _STATEMENTS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("canary alerts", "canary", _CANARY_ALERTS),
+    ("canary alerts", "canary", "SELECT forget_canary_alerts(%(before)s, %(most)s)"),
     (
         "canary detections",
         "canary",
@@ -175,7 +166,7 @@ async def trim(pool: Pool, now: datetime, most: int = MOST) -> dict[str, int]:
 
 
 async def _delete(connection: Connection, what: str, statement: str, before: datetime, most: int) -> int:
-    """Run one statement in a transaction of its own; 0 where somebody else has a lock."""
+    """Run one statement in a transaction of its own; 0 where it cannot be done now."""
     try:
         async with connection.transaction():
             await connection.execute("SET LOCAL lock_timeout = '500ms'; SET LOCAL statement_timeout = '20s'")
@@ -186,6 +177,10 @@ async def _delete(connection: Connection, what: str, statement: str, before: dat
             ((count,),) = await cursor.fetchall()
     except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
         _log.warning("deleting waits", what=what, error=str(error).strip())
+        return 0
+    except (psycopg.IntegrityError, psycopg.ProgrammingError) as error:
+        _failed.labels(what).inc()
+        _log.error("what is due cannot be deleted", what=what, error=str(error).strip())
         return 0
     _deleted.labels(what).inc(count)
     return int(count)

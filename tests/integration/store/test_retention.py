@@ -104,13 +104,13 @@ async def trimmed(connection: Any, now: datetime, most: int = 1000) -> dict[str,
 
 
 async def test_a_week_of_canaries_leaves_an_hours_rows_and_takes_nothing_real_along(either: Any) -> None:
-    real_falls, an_hours = 3, 60
+    real_falls, an_hours, every = 3, 15, 4 * MINUTE
     await falls(either, NOW, NOW + 3 * SECOND, None, SECOND)
     real = await counts(either)
     transitions = await (await either.execute("SELECT * FROM alert_transition ORDER BY change")).fetchall()
     for step in range(7):
         now = NOW + (step + 1) * DAY
-        await falls(either, now - DAY, now, "canary", MINUTE)
+        await falls(either, now - DAY, now, "canary", every)
         await trimmed(either, now)
         left = await counts(either)
         assert left == {what: n // real_falls * (real_falls + an_hours) for what, n in real.items()}
@@ -178,6 +178,31 @@ async def test_a_canarys_alert_that_turned_out_to_be_real_stays_whole(plain: Any
         1,
         1,
     )
+
+
+async def test_a_canarys_alert_that_somebody_has_made_something_of_stays_whole(plain: Any) -> None:
+    """Whatever refers to an alert keeps it, in tables that do not exist yet, too."""
+    await falls(plain, NOW, NOW + 3 * SECOND, "canary", SECOND)
+    await plain.execute("CREATE TABLE to_come (of uuid REFERENCES alert)")
+    await plain.execute("INSERT INTO to_come SELECT id FROM alert ORDER BY raised_at LIMIT 1")
+    await trimmed(plain, NOW + DAY, most=1)
+    left = await counts(plain)
+    assert (left["alert"], left["alert_transition"], left["alert_evidence"], left["detection"]) == (
+        1,
+        3,
+        1,
+        1,
+    )
+
+
+async def test_what_cannot_be_deleted_is_said_and_the_rest_is_done(plain: Any) -> None:
+    await plain.execute("CREATE TABLE to_come (of uuid REFERENCES dead_letter)")
+    await plain.execute(OLD["dead_letter"], {"id": row(1).id, "at": NOW - 500 * DAY})
+    await plain.execute("INSERT INTO to_come SELECT id FROM dead_letter")
+    await plain.execute(OLD["heartbeat"], {"id": "p1", "at": NOW - 30 * DAY})
+    with capture_logs() as logs:
+        assert await trimmed(plain, NOW) == {"heartbeat": 1}
+    assert {entry["what"] for entry in logs} == {"dead_letter"}
 
 
 async def test_ops_change_how_long_something_is_kept_but_not_by_a_slip_to_nothing(plain: Any) -> None:
