@@ -21,7 +21,8 @@ from api.escalation.worker import Escalator
 from api.live import Hub
 from api.passwords import Passwords
 from api.server import listening_socket, serve_until_cancelled
-from api.services import Services
+from api.services import Issuer, Services
+from vigil import pki
 from vigil.clock import utc_now
 from vigil.errors import Misconfigured, Rejected, Stop
 from vigil.progress import Work
@@ -47,8 +48,11 @@ async def serve(settings: ApiSettings) -> None:
         hub = Hub(settings.database_dsn, live, utc_now)
         link_key = _link_key(settings)
         routes = Routes(Mailbox(settings.api_mailbox), AppriseSender())
-        escalator = Escalator(planning, routes, utc_now, link_key, _address(settings))
-        services = Services(pool, hub, Passwords(), utc_now, _roster_key(settings), link_key, routes)
+        resident_url = settings.api_resident_url.get_secret_value() if settings.api_resident_url else None
+        escalator = Escalator(
+            planning, routes, utc_now, link_key, _address(settings), resident_url=resident_url
+        )
+        services = Services(pool, hub, Passwords(), utc_now, _roster_key(settings), link_key, routes, _issuer(settings))
         checks = {"live": lambda: hub.trouble}
         progress = {"live": lambda: Work(hub.position or 0)}
         stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks, progress))
@@ -85,6 +89,23 @@ def _roster_key(settings: ApiSettings) -> Ed25519PrivateKey | None:
         return read_private_key(settings.api_roster_key)
     except (OSError, Rejected) as error:
         raise Misconfigured("VIGIL_API_ROSTER_KEY", str(error)) from None
+
+
+def _issuer(settings: ApiSettings) -> Issuer | None:
+    """Read the authority that signs the boxes' certificates.
+
+    Raises:
+        Misconfigured: Its files cannot be read, or the boxes' broker is not named.
+    """
+    if settings.api_device_ca is None:
+        return None
+    if not settings.api_broker:
+        raise Misconfigured("VIGIL_API_BROKER", "is missing: boxes have to be told where their broker is")
+    try:
+        certificate, key = ((settings.api_device_ca / name).read_bytes() for name in ("ca.pem", "ca.key"))
+        return Issuer(pki.read_authority(certificate, key), settings.api_broker)
+    except (OSError, Rejected) as error:
+        raise Misconfigured("VIGIL_API_DEVICE_CA", str(error)) from None
 
 
 def main() -> int:

@@ -48,6 +48,7 @@ class May(StrEnum):
     HAND_OVER = "hand_over"
     SEE_POLICIES = "see_policies"
     MANAGE_POLICIES = "manage_policies"
+    MANAGE_BOXES = "manage_boxes"
     SEE_HELPERS = "see_helpers"
     MANAGE_HELPERS = "manage_helpers"
     SEE_EFFECT = "see_effect"
@@ -62,8 +63,8 @@ GRANTS: Final[dict[Role, frozenset[May]]] = {
     Role.DUTY_OFFICER: _OFFICER,
     Role.GRID_WORKER: _HELPER,
     Role.SUPERVISOR: _LEADER,
-    Role.COMMUNITY_MANAGER: _LEADER | {May.MANAGE_STAFF, May.MANAGE_POLICIES},
-    Role.OPS: frozenset({May.SEE_ALERTS, May.SEE_POLICIES, May.SEE_EFFECT}),
+    Role.COMMUNITY_MANAGER: _LEADER | {May.MANAGE_STAFF, May.MANAGE_POLICIES, May.MANAGE_BOXES},
+    Role.OPS: frozenset({May.SEE_ALERTS, May.SEE_POLICIES, May.SEE_EFFECT, May.MANAGE_BOXES}),
     Role.AUDITOR: frozenset({May.SEE_ALERTS, May.SEE_STAFF, May.SEE_POLICIES, May.SEE_EFFECT}),
     Role.STREET_CENTRE: _OFFICER | {May.SEE_ROSTER, May.SEE_EFFECT},
     Role.RESIDENT: frozenset(),

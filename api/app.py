@@ -13,6 +13,7 @@ from starlette.datastructures import MutableHeaders
 
 from api import (
     alerts,
+    claims,
     contacts,
     hand_ups,
     policies,
@@ -26,7 +27,7 @@ from api import (
     stream,
     tasks,
 )
-from api.console import pages, take
+from api.console import answer, pages, take
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,7 +49,7 @@ HEADERS: Final = {
 """Nothing from third parties, no inline scripts or styles, nobody's frame."""
 PARTS: Final = (
     *(alerts, silences, tasks, hand_ups, stream, sessions, residents, staff, contacts, rota, policies),
-    *(snapshot, pages, take),
+    *(claims, snapshot, pages, take, answer),
 )
 
 

@@ -102,7 +102,7 @@ async def put_contact(
 ) -> Response:
     """Add a contact, or replace the one at this place (with `If-Match`); it is to be verified anew."""
     url = body.url.get_secret_value()
-    if body.channel is Channel.CONSOLE or not is_address(url):
+    if body.channel not in (Channel.MESSAGE, Channel.VOICE) or not is_address(url):
         raise Rejected("invalid", "/body/url: no address that notices could be sent to")
 
     async def do(connection: Connection) -> Done:

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from api.access import Identity, May
 from api.auth import SomebodyDep, require
-from api.escalation.policies import DEFAULTS, Channel, Policy, PolicyStep, Target
+from api.escalation.policies import DEFAULTS, Ask, Channel, Policy, PolicyStep, Target
 from api.fields import Body, Cursor, Identifier, IfMatch, Limit, NamePath
 from api.once import Done, WriteDep, check_version, etag
 from api.paging import Page, page, position
@@ -54,6 +54,18 @@ class StepBody(Body):
     every_s: float = Field(30, ge=5, le=DAY_S)
 
 
+class AskBody(Body):
+    """The resident is asked whether all is well, by a call or a page.
+
+    Attributes:
+        within_s: How long an answer is waited for; none goes on.
+        first: Nobody else is told before that.
+    """
+
+    within_s: float = Field(ge=10, le=120, examples=[45])
+    first: bool = False
+
+
 class PolicyBody(Body):
     """What a policy says, and what it is for; None fits everything.
 
@@ -72,6 +84,7 @@ class PolicyBody(Body):
     steps: list[StepBody] = Field(min_length=1, max_length=50)
     attend_within_s: float = Field(600, ge=60, le=DAY_S)
     again_every_s: float = Field(120, ge=30, le=DAY_S)
+    ask: AskBody | None = None
 
 
 class NewPolicyBody(PolicyBody):
@@ -220,6 +233,10 @@ def _check(identity: Identity, body: PolicyBody) -> None:
         raise Rejected("invalid", "/body/steps: somebody has to be told at once (wait_s 0)")
     if all(step.channel is Channel.CONSOLE for step in body.steps):
         raise Rejected("invalid", "/body/steps: a console that nobody looks at tells nobody")
+    if any(step.target == Target.RESIDENT or step.channel == Channel.RESIDENT for step in body.steps):
+        raise Rejected("invalid", "/body/steps: a resident is asked by `ask`, not by a step")
+    if body.ask and body.ask.first and body.priority is Priority.CRITICAL:
+        raise Rejected("invalid", "/body/ask: a critical alert waits for nobody; ask beside the officers")
     _check_reach(identity, body.estate)
 
 
@@ -241,7 +258,8 @@ async def _current(connection: Connection, identity: Identity, name: str) -> Pol
 
 def _row(name: str, version: int, body: PolicyBody, identity: Identity, now: datetime) -> PolicyRow:
     steps = tuple(PolicyStep(**step.model_dump()) for step in body.steps)
-    policy = Policy(name, version, steps, body.attend_within_s, body.again_every_s)
+    ask = Ask(body.ask.within_s, body.ask.first) if body.ask else None
+    policy = Policy(name, version, steps, body.attend_within_s, body.again_every_s, ask)
     content: dict[str, Any] = msgspec.to_builtins(policy)
     where = (body.priority, body.estate, body.kind, body.from_hour, body.to_hour)
     return PolicyRow(name, version, *where, content, retired=False, made_by=identity.actor, made_at=now)

@@ -12,7 +12,16 @@ from api.escalation.channels import AppriseSender, Sender
 from api.live import Hub
 from api.passwords import Passwords
 from vigil.clock import Clock
+from vigil.pki import Authority
 from vigil.store.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who signs the boxes' certificates, and which broker (`host:port`) these open."""
+
+    authority: Authority
+    broker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,7 @@ class Services:
         roster_key: Signs the roster for the watchdog; None where none is set.
         link_key: Signs the links in notices; without one no link is good.
         sender: The ways to people, for codes that verify a contact.
+        issuer: Signs the boxes' certificates; None where the platform has no authority.
     """
 
     pool: Pool
@@ -36,6 +46,7 @@ class Services:
     roster_key: Ed25519PrivateKey | None = None
     link_key: bytes | None = None
     sender: Sender = field(default_factory=AppriseSender)
+    issuer: Issuer | None = None
 
 
 def services_of(request: Request) -> Services:

@@ -13,7 +13,8 @@ Rules
    of a whole estate; `unanswered` when the last step of its policy has passed; and
    `fallback_owned` when the watchdog confirms that people on paper have it.
 3. Nothing but a person acknowledges, attends, resolves, silences, reviews; the watchdog's robot
-   may hand over to fallback; and a canary's robot may answer its canary, as a drill.  Only the
+   may hand over to fallback; a canary's robot may answer its canary, as a drill; and a resident
+   who says to be fine may close their own alert as false, unless it is critical.  Only the
    system re-opens: acknowledged without attendance in time, or a silence that ends, goes back
    to `notifying`.
 4. A resolved alert stays resolved; later evidence opens a new one.  Reviewing changes nothing
@@ -120,7 +121,7 @@ class Step:
 
     Attributes:
         action: What is to be done.
-        actor: `person:...`, `robot:...` or `system:...`.
+        actor: `person:...`, `robot:...`, `resident:...` or `system:...`.
         reason: In words; needed for silence, re-opening and giving up.
         until: End of a silence.
         outcome: Of a resolution.
@@ -189,6 +190,9 @@ def _may(kind: str, subject: Subject, step: Step) -> bool:
         return kind == "system"
     if kind == "person":
         return True
+    if kind == "resident":
+        closes = step.action is Action.RESOLVE and step.outcome is Outcome.FALSE
+        return closes and subject.priority is not Priority.CRITICAL
     if step.action is Action.HAND_TO_FALLBACK:
         return kind == "robot"
     as_drill = step.outcome in (None, Outcome.DRILL)

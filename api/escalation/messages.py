@@ -56,6 +56,12 @@ def compose(
     return Message(marks + what, t("notice.body", where=where, link=link))
 
 
+def question(link: str, language: str = LANGUAGE) -> Message:
+    """Ask a resident whether all is well."""
+    t = translator(language)
+    return Message(t("notice.question_title"), t("notice.question_body", link=link))
+
+
 def verification(code: str, language: str = LANGUAGE) -> Message:
     """Write the message that proves a contact: whoever can read it to us is reached by it."""
     t = translator(language)

@@ -12,7 +12,9 @@ Rules
 2. Past the last entry it is `unanswered`, and the last entries are said again until somebody
    answers.  Whatever was said before is labelled as a repeat.
 3. Acknowledged without attendance in time, and a silence that ends, open it again: a new round.
-4. What a person has, what is closed, and what the people on paper have, is left alone.
+4. A resident who is asked first and says to be fine ends it, unless it is critical; who wants
+   help ends the wait, and everybody else is told at once; no answer goes on.
+5. What a person has, what is closed, and what the people on paper have, is left alone.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Final
 
 from api.escalation.policies import Channel, Entry, Policy, Target, timeline
 from api.escalation.rota import Rota
-from vigil.alerts import OPEN, UNTAKEN, Action, State, Step
+from vigil.alerts import OPEN, UNTAKEN, Action, Outcome, State, Step
 
 ACTOR: Final = "system:escalator"
 LOOK_AGAIN: Final = timedelta(seconds=60)
@@ -56,11 +58,17 @@ class Facts:
         state: As it stands.
         since: When it came into that state.
         silenced_until: End of a silence.
+        answer: What the resident has said since it was raised: `fine` or `help`.
+        resident: Who has said so.
+        critical: Then a resident's word alone does not end it.
     """
 
     state: State
     since: datetime
     silenced_until: datetime | None = None
+    answer: str | None = None
+    resident: str | None = None
+    critical: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +109,11 @@ def advance(course: Course, facts: Facts, now: datetime) -> Decision:
     """Decide what is due."""
     if facts.state not in OPEN:
         return Decision(None)
+    if facts.state in UNTAKEN and _says_fine(course, facts):
+        step = Step(Action.RESOLVE, f"resident:{facts.resident}", "says to be fine", outcome=Outcome.FALSE)
+        return Decision(replace(course, due_at=now + LOOK_AGAIN), step=step)
     if facts.state in UNTAKEN:
-        return _go_on(course, facts, now)
+        return _go_on(_sooner(course, facts, now), facts, now)
     ends, why = _holds_until(course, facts)
     if ends is None:
         return Decision(replace(course, due_at=now + LOOK_AGAIN))
@@ -110,6 +121,20 @@ def advance(course: Course, facts: Facts, now: datetime) -> Decision:
         return Decision(replace(course, due_at=min(ends, now + LOOK_AGAIN)))
     again = begin(course.policy, now, course.round + 1)
     return Decision(again, step=Step(Action.REOPEN, ACTOR, why))
+
+
+def _says_fine(course: Course, facts: Facts) -> bool:
+    """Whether the resident's word ends it (rule 4)."""
+    asked = course.policy.ask
+    return asked is not None and asked.first and facts.answer == "fine" and not facts.critical
+
+
+def _sooner(course: Course, facts: Facts, now: datetime) -> Course:
+    """End the wait for the resident's answer when that is a call for help (rule 4)."""
+    asked = course.policy.ask
+    if asked is None or not asked.first or facts.answer != "help":
+        return course
+    return replace(course, started_at=min(course.started_at, now - timedelta(seconds=asked.within_s)))
 
 
 def _holds_until(course: Course, facts: Facts) -> tuple[datetime | None, str]:
@@ -146,7 +171,8 @@ def _say_again(course: Course, facts: Facts, now: datetime) -> Decision:
     if now < _at(course, course.next):
         return Decision(replace(course, due_at=_at(course, course.next)))
     entries = timeline(course.policy)
-    said = sorted({(entry.target, entry.channel) for entry in entries[-2:]})
+    told = [entry for entry in entries if entry.target is not Target.RESIDENT]
+    said = sorted({(entry.target, entry.channel) for entry in told[-2:]})
     calls = tuple(Call(course.next, target, channel, repeat=True) for target, channel in said)
     gives_up = facts.state in (State.NOTIFYING, State.DELIVERED)
     step = Step(Action.GIVE_UP, ACTOR, "nobody has answered") if gives_up else None
@@ -187,6 +213,9 @@ def to_people(
     """
     planned: dict[tuple[str | None, Channel], Planned] = {}
     for call in calls:
+        if call.target is Target.RESIDENT:
+            planned[None, call.channel] = Planned(None, call.entry, call.channel, call.repeat)
+            continue
         people: list[str | None] = [person.account for person in rota.resolve(call.target, estate, now)]
         for account in people or [None]:
             repeat = call.channel is not Channel.CONSOLE and account in told

@@ -22,6 +22,7 @@ class Target(StrEnum):
     SUPERVISOR = "supervisor"
     SHIFT = "shift"
     PHONE_TREE = "phone_tree"
+    RESIDENT = "resident"
 
 
 class Channel(StrEnum):
@@ -30,6 +31,20 @@ class Channel(StrEnum):
     CONSOLE = "console"
     MESSAGE = "message"
     VOICE = "voice"
+    RESIDENT = "resident"
+    """The resident's own: a call to them, or a page."""
+
+
+class Ask(Struct, frozen=True, forbid_unknown_fields=True):
+    """The resident is asked whether all is well.
+
+    Attributes:
+        within_s: How long an answer is waited for; none goes on.
+        first: Nobody else is told before that; otherwise the resident is asked beside them.
+    """
+
+    within_s: float
+    first: bool = False
 
 
 class PolicyStep(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,6 +73,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
         attend_within_s: Acknowledged, but nobody there by then: it opens again.
         again_every_s: After the last step the last ones are said again, this far apart, until
             somebody answers: nothing is ever given up in silence.
+        ask: The resident is asked first, or beside the others; None: not asked.
     """
 
     name: str
@@ -65,6 +81,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[PolicyStep, ...]
     attend_within_s: float = 600
     again_every_s: float = 120
+    ask: Ask | None = None
 
 
 class Stored(Struct, frozen=True):
@@ -88,13 +105,15 @@ class Entry(Struct, frozen=True):
 
 
 def timeline(policy: Policy) -> tuple[Entry, ...]:
-    """Return a policy's steps with their repeats, in order of time."""
+    """Return a policy's steps with their repeats, in order of time; the question to the resident first."""
+    later = policy.ask.within_s if policy.ask and policy.ask.first else 0
     entries = (
-        Entry(step.wait_s + n * step.every_s, step.target, step.channel, n > 0)
+        Entry(later + step.wait_s + n * step.every_s, step.target, step.channel, n > 0)
         for step in policy.steps
         for n in range(step.repeats + 1)
     )
-    return tuple(sorted(entries, key=lambda entry: entry.wait_s))
+    asked = (Entry(0, Target.RESIDENT, Channel.RESIDENT, repeat=False),) if policy.ask else ()
+    return asked + tuple(sorted(entries, key=lambda entry: entry.wait_s))
 
 
 def choose(stored: list[Stored], priority: Priority, estate: str, kind: str, hour: int) -> Policy:

@@ -129,6 +129,7 @@ class Rota:
             Target.OFFICERS: (on.duty("officer"), on.duty("supervisor")),
             Target.SUPERVISOR: (on.duty("supervisor"),),
             Target.SHIFT: (on.duty("officer", "supervisor", "grid_worker"),),
+            Target.RESIDENT: (),
             Target.PHONE_TREE: (_role(near, "supervisor", "community_manager", "street_centre"),),
         }[target]
         floor = (

@@ -14,6 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -22,7 +23,7 @@ from prometheus_client import Counter, Gauge
 
 from api.escalation import links, planner, policies, rota, watch
 from api.escalation.links import GOOD_FOR, Invitation
-from api.escalation.messages import About, compose
+from api.escalation.messages import About, compose, question
 from api.escalation.planner import Course, Decision, Facts
 from api.escalation.policies import Channel, Policy, Stored
 from api.escalation.rota import Contact, Cover, Leave, Person, Rota, Shift
@@ -69,6 +70,7 @@ class Escalator:
         key: Signs the links in notices.
         address: Where people reach the console.
         name: Of this worker, for heartbeats.
+        resident_url: Apprise address of the gateway that calls residents, with `{phone}` in it.
     """
 
     pool: Pool
@@ -77,6 +79,7 @@ class Escalator:
     key: bytes
     address: str
     name: str = "escalator-1"
+    resident_url: str | None = None
 
     async def run(self, dsn: SecretStr) -> None:
         """Plan, send and audit until cancelled."""
@@ -127,6 +130,8 @@ class Escalator:
             await self._end(notice, "taken")
         elif notice.channel == Channel.CONSOLE:
             await self._record_sent(notice)
+        elif notice.channel == Channel.RESIDENT:
+            await self._ask_resident(notice, about)
         else:
             await self._send(notice, about, person)
         return True
@@ -147,6 +152,22 @@ class Escalator:
             _FAILED.labels(route[notice.contact].channel).inc()
             async with self.pool.connection() as connection:
                 await escalation.note_failed(connection, notice.id, str(error), self.clock())
+        else:
+            await self._record_sent(notice)
+
+    async def _ask_resident(self, notice: NoticeRow, about: AlertRow) -> None:
+        """Call the resident through the gateway, once: who does not answer is seen to by the others."""
+        if about.resident is None or not about.phone or not self.resident_url:
+            await self._end(notice, "unreachable")
+            return
+        invitation = Invitation(notice.alert, f"resident:{about.resident}", self.clock() + GOOD_FOR)
+        link = f"{self.address}/answer/{links.sign(invitation, self.key)}"
+        try:
+            await self.sender.send(self.resident_url.replace("{phone}", quote(about.phone)), question(link))
+        except Unavailable as error:
+            _FAILED.labels(notice.channel).inc()
+            _log.warning("a resident could not be asked", alert=str(notice.alert), error=str(error))
+            await self._end(notice, "unreachable")
         else:
             await self._record_sent(notice)
 
@@ -218,7 +239,7 @@ async def _decide(connection: Connection, row: CourseRow, now: datetime) -> None
     about = await escalation.read_alert(connection, row.alert)
     stored = [_stored(policy) for policy in await escalation.policies(connection)]
     course = _course(row, about, stored, now)
-    decision = planner.advance(course, Facts(State(about.state), about.since, about.silenced_until), now)
+    decision = planner.advance(course, _facts(about), now)
     if decision.course is None:
         await escalation.end_course(connection, row.alert)
         return
@@ -226,6 +247,12 @@ async def _decide(connection: Connection, row: CourseRow, now: datetime) -> None
         await alerts.apply(connection, row.alert, about.version, decision.step, now)
     await _put_notices(connection, about, decision.course.round, decision, now)
     await escalation.keep_course(connection, _row(row, decision.course))
+
+
+def _facts(about: AlertRow) -> Facts:
+    critical = about.priority == Priority.CRITICAL
+    state = State(about.state)
+    return Facts(state, about.since, about.silenced_until, about.answer, about.resident, critical)
 
 
 def _course(row: CourseRow, about: AlertRow, stored: list[Stored], now: datetime) -> Course:

@@ -49,6 +49,9 @@ class AlertRow:
     building: str | None
     time_zone: str | None
     synthetic: str | None
+    resident: str | None
+    phone: str | None
+    answer: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +141,18 @@ async def read_alert(connection: Connection, alert: UUID) -> AlertRow:
             SELECT a.id, a.kind, a.priority, a.state, a.version,
                    coalesce((SELECT max(t.at) FROM alert_transition t
                              WHERE t.alert = a.id AND t.from_state IS DISTINCT FROM t.to_state), a.raised_at) AS since,
-                   a.silenced_until, a.estate, e.name AS estate_name, z.building, c.time_zone, a.synthetic
+                   a.silenced_until, a.estate, e.name AS estate_name, z.building, c.time_zone, a.synthetic,
+                   a.resident, r.phone, coalesce(page.answer, hub.answer) AS answer
             FROM alert a
             LEFT JOIN estate e ON e.id = a.estate LEFT JOIN community c ON c.id = e.community
-            LEFT JOIN zone z ON z.id = a.zone
+            LEFT JOIN zone z ON z.id = a.zone LEFT JOIN resident r ON r.id = a.resident
+            LEFT JOIN LATERAL (SELECT answer FROM resident_answer
+                               WHERE alert = a.id ORDER BY at DESC LIMIT 1) page ON true
+            LEFT JOIN LATERAL (SELECT v.data->>'answer' AS answer
+                               FROM event v JOIN assignment x ON x.device = v.device
+                               WHERE x.resident = a.resident AND v.type = 'vigil.alarm.answer.v1'
+                                 AND x.since <= v.time AND v.time < x.until AND v.time >= a.raised_at
+                               ORDER BY v.time DESC LIMIT 1) hub ON true
             WHERE a.id = %s
             """,
             [alert],
@@ -267,6 +278,17 @@ async def overdue(connection: Connection, before: datetime) -> tuple[int, int]:
     )
     ((courses, notices),) = await cursor.fetchall()
     return courses, notices
+
+
+async def put_answer(connection: Connection, alert: UUID, answer: str, by: str, now: datetime) -> None:
+    """Keep what a resident has said, and let the escalation look at it now."""
+    await connection.execute(
+        "INSERT INTO resident_answer (alert, answer, by, at) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        [alert, answer, by, now],
+    )
+    await connection.execute(
+        "UPDATE escalation SET due_at = least(due_at, %s) WHERE alert = %s", [now, alert]
+    )
 
 
 async def policies(connection: Connection) -> list[tuple[Any, ...]]:

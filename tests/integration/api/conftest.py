@@ -20,7 +20,7 @@ from api.commands import create_token
 from api.live import Hub
 from api.passwords import Passwords
 from api.server import listening_socket, serve_until_cancelled
-from api.services import Services
+from api.services import Issuer, Services
 from vigil.alerts import Priority
 from vigil.errors import Unavailable
 from vigil.events import derived_id
@@ -191,7 +191,7 @@ async def world(database: str, clock: FakeClock) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def serving(database: str, clock: Clock) -> AsyncIterator[World]:
+async def serving(database: str, clock: Clock, *, issuer: Issuer | None = None) -> AsyncIterator[World]:
     """Serve the application while the context lasts."""
     dsn = SecretStr(database)
     async with AsyncExitStack() as stack:
@@ -201,7 +201,10 @@ async def serving(database: str, clock: Clock) -> AsyncIterator[World]:
             await connection.execute(REGISTRY)
         hub = Hub(dsn, live, clock)
         sender = Outbox()
-        app = create_app(Services(pool, hub, Passwords(FAST), clock, link_key=LINK_KEY, sender=sender))
+        services = Services(
+            pool, hub, Passwords(FAST), clock, link_key=LINK_KEY, sender=sender, issuer=issuer
+        )
+        app = create_app(services)
         bound = stack.enter_context(listening_socket("127.0.0.1", 0))
         tasks = [
             asyncio.create_task(hub.run()),

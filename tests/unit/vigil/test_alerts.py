@@ -176,3 +176,22 @@ def test_what_is_offered_to_a_person_is_what_they_may_do(state: State) -> None:
 def test_joined_evidence_never_makes_an_alert_less_urgent(one: Priority, other: Priority) -> None:
     joined = more_urgent(one, other)
     assert URGENCY.index(joined) == min(URGENCY.index(one), URGENCY.index(other))
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_a_resident_closes_their_own_alert_as_false_unless_it_is_critical_and_does_nothing_else(
+    priority: Priority,
+) -> None:
+    for action in Action:
+        for outcome in (None, *Outcome):
+            step = Step(action, "resident:r1", "says to be fine", NOW + timedelta(hours=1), outcome)
+            allowed = (action, outcome) == (
+                Action.RESOLVE,
+                Outcome.FALSE,
+            ) and priority is not Priority.CRITICAL
+            try:
+                decide(State.NOTIFYING, Subject(priority), step, NOW)
+            except Rejected:
+                assert not allowed
+            else:
+                assert allowed

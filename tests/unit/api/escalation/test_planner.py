@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from api.escalation.planner import Call, Course, Facts, advance, begin, to_people
-from api.escalation.policies import Channel, Policy, PolicyStep, Target, timeline
+from api.escalation.policies import Ask, Channel, Policy, PolicyStep, Target, timeline
 from api.escalation.rota import Person, Rota, Shift
 from vigil.alerts import UNTAKEN, Action, Outcome, Priority, State, Step, Subject, decide, possible
 
@@ -150,7 +150,8 @@ def test_who_was_told_before_is_told_again_with_a_label() -> None:
 
 def test_one_person_is_told_once_by_one_channel_at_one_time() -> None:
     rota = Rota((Person("li", "duty_officer", frozenset("*")),), (Shift("li", "officer", NOW, after(100)),))
-    calls = tuple(Call(n, target, Channel.VOICE, repeat=False) for n, target in enumerate(Target))
+    staff = [target for target in Target if target is not Target.RESIDENT]
+    calls = tuple(Call(n, target, Channel.VOICE, repeat=False) for n, target in enumerate(staff))
     assert len(to_people(calls, rota, "e1", frozenset(), NOW)) == 1
 
 
@@ -234,3 +235,56 @@ class AnyNight(RuleBasedStateMachine):
 
 AnyNight.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestAnyNight = AnyNight.TestCase
+
+
+ASKED_FIRST = Policy("asked", 1, POLICY.steps, ask=Ask(45, first=True))
+BESIDE = Policy("beside", 1, POLICY.steps, ask=Ask(45))
+
+
+def told(course: Course, at: datetime, **more: object) -> tuple[Course, list[Target]]:
+    decision = advance(course, Facts(State.NOTIFYING, NOW, **more), at)  # type: ignore[arg-type]
+    assert decision.course is not None
+    return decision.course, [call.target for call in decision.calls]
+
+
+def test_a_resident_who_is_asked_first_has_the_time_that_the_policy_gives_and_no_more() -> None:
+    course, first = told(begin(ASKED_FIRST, NOW), NOW)
+    assert first == [Target.RESIDENT]
+    assert course.due_at == after(45)
+    assert told(course, after(45))[1] == [Target.OFFICERS]
+
+
+def test_a_resident_who_is_asked_beside_the_officers_holds_nobody_up() -> None:
+    assert told(begin(BESIDE, NOW), NOW)[1] == [Target.RESIDENT, Target.OFFICERS]
+
+
+def test_i_am_fine_ends_it_where_the_resident_was_asked_first_and_it_is_not_critical() -> None:
+    course, _ = told(begin(ASKED_FIRST, NOW), NOW)
+    fine = Facts(State.NOTIFYING, NOW, answer="fine", resident="r1", critical=False)
+    step = advance(course, fine, after(10)).step
+    assert step == Step(Action.RESOLVE, "resident:r1", "says to be fine", outcome=Outcome.FALSE)
+    assert decide(State.NOTIFYING, Subject(Priority.HIGH), step, NOW) is State.RESOLVED
+
+
+def test_i_am_fine_does_not_end_what_is_critical_nor_what_the_resident_was_asked_about_beside() -> None:
+    for policy, critical in ((ASKED_FIRST, True), (BESIDE, False)):
+        facts = Facts(State.NOTIFYING, NOW, answer="fine", resident="r1", critical=critical)
+        assert advance(begin(policy, NOW), facts, after(1)).step is None
+
+
+def test_i_need_help_ends_the_wait_at_once_and_every_later_step_keeps_its_time() -> None:
+    course, _ = told(begin(ASKED_FIRST, NOW), NOW)
+    course, called = told(course, after(5), answer="help", resident="r1")
+    assert called == [Target.OFFICERS]
+    assert course.due_at == after(35)
+    assert told(course, after(20), answer="help", resident="r1")[1] == []
+
+
+def test_a_resident_is_asked_once_and_never_when_nobody_answers_at_the_end() -> None:
+    course = begin(Policy("one", 1, POLICY.steps[:1], ask=Ask(45, first=True)), NOW)
+    heard = []
+    for _ in range(6):
+        course, targets = told(course, course.due_at)
+        heard += targets
+    assert heard.count(Target.RESIDENT) == 1
+    assert heard.count(Target.OFFICERS) == 5
