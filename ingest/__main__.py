@@ -3,7 +3,8 @@
 Alarms have a connection and a producer of their own, so they never queue behind telemetry.
 States and births are retained, and retained messages do not come through a shared
 subscription, so every member takes those; processing them twice changes nothing.
-`python -m ingest replay ...` puts dead letters back instead.
+`python -m ingest replay ...` puts dead letters back instead, and `python -m ingest gaps` says
+which events never came.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import json
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,14 +25,17 @@ from ingest.replay import replay
 from ingest.watch import Watch
 from vigil import kafka
 from vigil.clock import utc_now
-from vigil.errors import Stop
+from vigil.errors import Stop, Unavailable
 from vigil.runtime import retrying, run_until_stopped
 from vigil.settings import IngestSettings, load
+from vigil.store.gaps import gaps
 from vigil.store.pool import open_pool
 from vigil.telemetry import configure_logging, ops_server
 from vigil.topics import Kind, every_node
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vigil.progress import Progress
 
 SHARED = (Kind.EVENT, Kind.TELEMETRY, Kind.HEALTH, Kind.REPLY)
@@ -75,8 +80,33 @@ async def serve(settings: IngestSettings) -> None:
             *(bridge.run() for bridge in bridges),
             downlink.pass_receipts(consumer),
             watch.follow_log(lambda: kafka.incarnation(settings)),
+            watch.follow_gaps(),
             watch.run(lambda: {"carried": sum(bridge.carried for bridge in bridges)}),
         )
+
+
+async def list_gaps(settings: IngestSettings) -> None:
+    """Print what is missing, a line of JSON for each range of sequence numbers."""
+    async with open_pool(settings.database_dsn, "gaps", 1) as pool, pool.connection() as connection:
+        for gap in await gaps(connection):
+            print(json.dumps(asdict(gap)))
+
+
+async def run(settings: IngestSettings, arguments: Sequence[str]) -> None:
+    """Do what the command line asks for.
+
+    Raises:
+        Stop: It asks for something else.
+    """
+    match arguments:
+        case []:
+            await serve(settings)
+        case ["gaps"]:
+            await list_gaps(settings)
+        case ["replay", *wanted]:
+            print(json.dumps(await replay(settings, wanted, utc_now)))
+        case _:
+            raise Stop(f"there is no {' '.join(arguments)!r}; there are `replay` and `gaps`")
 
 
 def main() -> int:
@@ -84,11 +114,8 @@ def main() -> int:
     try:
         settings = load(IngestSettings)
         configure_logging("ingest", settings.log_format, settings.log_level)
-        if sys.argv[1:2] == ["replay"]:
-            print(json.dumps(asyncio.run(replay(settings, sys.argv[2:], utc_now))))
-            return 0
-        asyncio.run(serve(settings))
-    except Stop as error:
+        asyncio.run(run(settings, sys.argv[1:]))
+    except (Stop, Unavailable) as error:
         print(f"ingest: {error}", file=sys.stderr)
         return 1
     return 0

@@ -11,18 +11,23 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+from prometheus_client import Gauge
 
+from ingest.missing import count, lasting
 from vigil.errors import Unavailable
 from vigil.events import PlatformState
 from vigil.registry import Registry
 from vigil.store import heartbeats
+from vigil.store.gaps import gaps
 from vigil.store.registry import refresh
+from vigil.topics import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ingest.downlink import Downlink
     from vigil.clock import Clock
+    from vigil.store.gaps import Gap
     from vigil.store.pool import Pool
 
 EVERY_S: Final = 1.0
@@ -33,7 +38,10 @@ ANNOUNCE_EVERY: Final = 5
 """Looks between two announcements of an unchanged state."""
 SILENT: Final = timedelta(seconds=15)
 """Three heartbeats of the processors missed: nobody stores."""
+GAPS_EVERY_S: Final = 60.0
+"""What is missing at two looks was sent again in between, and did not come."""
 
+missing = Gauge("vigil_ingest_missing", "Sequence numbers missing for a minute or longer.", ["lane"])
 _log = structlog.get_logger(__name__)
 
 
@@ -89,6 +97,31 @@ class Watch:
             except Unavailable as error:
                 _log.warning("kafka does not answer", error=str(error))
             await asyncio.sleep(LOG_EVERY_S)
+
+    async def follow_gaps(self) -> None:
+        """Look for ever for events that do not come."""
+        found: list[Gap] = []
+        while True:
+            found = await self.look_for_gaps(found)
+            await asyncio.sleep(GAPS_EVERY_S)
+
+    async def look_for_gaps(self, before: list[Gap]) -> list[Gap]:
+        """Tell what is missing now and was missing before; returns what is missing now."""
+        try:
+            async with self._pool.connection() as connection:
+                now = await gaps(connection)
+        except Unavailable as error:
+            _log.warning("gaps cannot be read", error=str(error))
+            return before
+        still = lasting(before, now)
+        numbers = count(still)
+        for lane in Lane:
+            missing.labels(lane).set(numbers.get(lane, 0))
+        if still:
+            _log.warning(
+                "events are missing", numbers=numbers, nodes=sorted({gap.node for gap in still})[:10]
+            )
+        return now
 
     def _announce(self) -> None:
         state = PlatformState(up=True, storing=self.storing, at=self._clock(), incarnation=self.incarnation)

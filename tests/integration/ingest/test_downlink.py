@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from ingest.downlink import Downlink
@@ -111,3 +112,34 @@ async def test_without_a_database_the_platform_stores_nothing_and_checks_nothing
         assert not watch.storing
         assert watch.registry() is None
     assert buses
+
+
+async def test_what_is_missing_for_longer_than_a_look_is_counted_until_it_comes(database: str) -> None:
+    downlink: Any = None
+
+    def counted(lane: Lane) -> float | None:
+        return REGISTRY.get_sample_value("vigil_ingest_missing", {"lane": lane})
+
+    async with (
+        await psycopg.AsyncConnection.connect(database, autocommit=True) as direct,
+        open_pool(SecretStr(database), "watch", 1, timeout_s=1) as pool,
+    ):
+
+        async def accounted(ranges: str) -> None:
+            await direct.execute(
+                "INSERT INTO watermark (node, boot, lane, accounted, changed_at) VALUES ('n1', %s, 'alarm', %s, %s)"
+                " ON CONFLICT (node, boot, lane) DO UPDATE SET accounted = excluded.accounted",
+                [BOOT, ranges, NOW],
+            )
+
+        watch = Watch(pool, downlink, "log-1", "ingest-1", lambda: NOW)
+        await accounted("{[0,3),[7,9)}")
+        first = await watch.look_for_gaps([])
+        assert counted(Lane.ALARM) == 0  # may be on its way
+        await accounted("{[0,4),[6,9)}")
+        second = await watch.look_for_gaps(first)
+        assert counted(Lane.ALARM) == 2
+        assert counted(Lane.EVENT) == 0
+        await accounted("{[0,9)}")
+        assert await watch.look_for_gaps(second) == []
+        assert counted(Lane.ALARM) == 0
