@@ -52,7 +52,9 @@ async def serve(settings: ApiSettings) -> None:
         escalator = Escalator(
             planning, routes, utc_now, link_key, _address(settings), resident_url=resident_url
         )
-        services = Services(pool, hub, Passwords(), utc_now, _roster_key(settings), link_key, routes, _issuer(settings))
+        services = Services(
+            pool, hub, Passwords(), utc_now, _roster_key(settings), link_key, routes, _issuer(settings)
+        )
         checks = {"live": lambda: hub.trouble}
         progress = {"live": lambda: Work(hub.position or 0)}
         stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks, progress))

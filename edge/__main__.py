@@ -3,8 +3,8 @@
 Sources put readings into the intake, the intake makes them durable in the spool, the
 publisher sends them and lets them go when the platform has them.
 
-`python -m edge doctor` says what is wrong; `python -m edge fetch-pose` fetches the cameras'
-pose model.
+`python -m edge doctor` says what is wrong; `claim` and `renew` get the box's certificate;
+`fetch-pose` fetches the cameras' pose model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edge.box import Box
 from edge.notify import Notify
 from edge.timesync import TimeKeeper, kernel_clock, machine_start
 from vigil.clock import utc_now
-from vigil.errors import Stop
+from vigil.errors import Stop, VigilError
 from vigil.settings import EdgeSettings, load
 from vigil.telemetry import configure_logging, ops_server
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
-COMMANDS = "run (what it does without a word), doctor, fetch-pose"
+COMMANDS = "run (what it does without a word), doctor, claim, renew, fetch-pose"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
                 return run()
             case "doctor":
                 return diagnose()
+            case "claim" | "renew":
+                return provision(command, rest)
             case "fetch-pose":
                 return fetch_pose(rest)
     except Stop as error:
@@ -71,6 +73,17 @@ def diagnose() -> int:
     findings = list(doctor.examine(load(EdgeSettings), _clocks().now()))
     print(doctor.told(findings))
     return 0 if all(finding.well for finding in findings) else 1
+
+
+def provision(command: str, arguments: Sequence[str]) -> int:
+    """Get this box's certificate, or its next one."""
+    from edge import claim  # noqa: PLC0415
+
+    try:
+        print(claim.carry_out(command, arguments, utc_now()))
+    except VigilError as error:
+        raise Stop(str(error)) from None
+    return 0
 
 
 def fetch_pose(arguments: Sequence[str]) -> int:

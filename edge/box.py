@@ -15,6 +15,7 @@ import structlog
 
 from edge import sources
 from edge.health import BoxHealth
+from edge.identity import Standing
 from edge.intake import Intake
 from edge.link import Link
 from edge.local_alarm import Watch
@@ -89,6 +90,7 @@ class Box:
             configure=self._config.take,
         )
         self._link = Link(settings, node.address, lambda: uuid.uuid4().hex[:12], rng)
+        self._standing = Standing(settings, lambda: self._link.up, utc)
         watch = Watch(looks_like_fall)
         self._publisher = Publisher(
             node, self._link, self.spool, self._intake, outbox, watch, horn, orders, now, rng
@@ -105,7 +107,7 @@ class Box:
     def checks(self) -> Mapping[str, Check]:
         """Return what must be well for the node to be ready, by name."""
         return {
-            "broker": lambda: None if self._link.up else "not connected",
+            "broker": lambda: None if self._link.up else self._standing.refused or "not connected",
             "sources": lambda: "; ".join(self._running.trouble.values()) or None,
         }
 
@@ -123,6 +125,7 @@ class Box:
             asyncio.create_task(self._publisher.run(), name="publisher"),
             asyncio.create_task(self._health.run(self._running.put), name="health"),
             asyncio.create_task(self._report_noticed(), name="worn"),
+            asyncio.create_task(self._standing.run(), name="standing"),
             asyncio.create_task(self._stay_alive(), name="watchdog"),
             asyncio.create_task(_until(stopping), name="stopping"),
         )
@@ -174,7 +177,7 @@ class Box:
 
     def _troubles(self) -> list[str]:
         salvaged = ["spool file set aside"] if self.spool.salvage else []
-        return [*salvaged, *self._running.trouble.values()]
+        return [*salvaged, *self._standing.trouble, *self._running.trouble.values()]
 
 
 def looks_like_fall(data: FallSuspected) -> bool:

@@ -17,11 +17,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge import config
+from edge import config, handshake, identity
 from edge.config import Cameras, Frigate, HomeLog, Recordings, Zigbee2Mqtt
 from edge.health import LOW_DISK_MB
 from vigil import mqtt
-from vigil.errors import VigilError
+from vigil.errors import Misconfigured, VigilError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +64,10 @@ def examine(settings: EdgeSettings, now: Instant) -> Iterator[Finding]:
     yield from _sources(node)
     yield from _spool(settings.edge_spool, node)
     yield _clock(now)
+    if ending := identity.ends_soon(settings.mqtt_cert, now.utc):
+        yield Finding(
+            well=False, what=f"This box's {ending}: run `python -m edge renew`, and see what it says."
+        )
     yield broker(settings, node.address.node)
 
 
@@ -189,7 +193,24 @@ def _clock(now: Instant) -> Finding:
 
 
 def broker(settings: MqttSettings, node: str) -> Finding:
-    """Connect to the broker as this node would, without touching its session."""
+    """Try what this node would do at the broker, without touching its session."""
+    try:
+        # Who shows a certificate is known by it: an MQTT connection would throw the running edge off.
+        return _passworded(settings, node) if settings.mqtt_cert is None else _certified(settings)
+    except Misconfigured as error:
+        return Finding(well=False, what=f"The certificates for the broker cannot be used: {error}.")
+
+
+def _certified(settings: MqttSettings) -> Finding:
+    where = f"{settings.mqtt_host}:{settings.mqtt_port}"
+    if not (answers := _answers("The broker", settings.mqtt_host, settings.mqtt_port)).well:
+        return answers
+    if refused := handshake.why_refused(settings):
+        return Finding(well=False, what=f"No way in at the broker {where}: {refused}.")
+    return Finding(well=True, what=f"The broker at {where} accepts this box's certificate.")
+
+
+def _passworded(settings: MqttSettings, node: str) -> Finding:
     where = f"{settings.mqtt_host}:{settings.mqtt_port}"
     answered = threading.Event()
     reasons: list[str] = []
@@ -201,16 +222,15 @@ def broker(settings: MqttSettings, node: str) -> Finding:
         answered.set()
 
     # Another client id than the node's: the running edge would be thrown off the broker.
-    try:
-        client = mqtt.client(settings, f"{node}-doctor", window=1, clean=True)
-    except OSError as error:
-        return Finding(well=False, what=f"The certificates for the broker cannot be read: {error}.")
+    client = mqtt.client(settings, f"{node}-doctor", window=1, clean=True)
     client.on_connect = mqtt.guarded(on_connect)
     mqtt.connect(client, settings, window=1, clean=True)
     client.loop_start()
     answered.wait(PATIENCE_S)
     client.disconnect()
     client.loop_stop()
+    if not reasons and (refused := handshake.why_refused(settings)):
+        return Finding(well=False, what=f"No way in at the broker {where}: {refused}.")
     if not reasons:
         return Finding(
             well=False,

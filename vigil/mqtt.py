@@ -18,6 +18,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from prometheus_client import Counter
 
+from vigil.errors import Misconfigured
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -105,10 +107,19 @@ def guarded(callback: Callable[..., None]) -> Callable[..., None]:
 
 
 def tls(settings: MqttSettings) -> ssl.SSLContext | None:
-    """Return how to encrypt: with our certificate where there is one; None where no CA is named."""
+    """Return how to encrypt: with our certificate where there is one; None where no CA is named.
+
+    Raises:
+        Misconfigured: Names the file that cannot be read.
+    """
     if settings.mqtt_ca is None:
         return None
-    context = ssl.create_default_context(cafile=str(settings.mqtt_ca))
-    if settings.mqtt_cert is not None:
-        context.load_cert_chain(settings.mqtt_cert, settings.mqtt_key)
+    variable = "VIGIL_MQTT_CA"
+    try:
+        context = ssl.create_default_context(cafile=str(settings.mqtt_ca))
+        if settings.mqtt_cert is not None:
+            variable = "VIGIL_MQTT_CERT"
+            context.load_cert_chain(settings.mqtt_cert, settings.mqtt_key)
+    except OSError as error:  # an SSLError is one, too
+        raise Misconfigured(variable, f"cannot be read: {error}") from None
     return context

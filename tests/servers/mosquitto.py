@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from deploy.embedded.servers import HOST, ServerError, ServerProcess
+from deploy.embedded.servers import HOST, ServerError, ServerProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,13 @@ class Mosquitto(ServerProcess):
     name: ClassVar[str] = "mosquitto"
 
     def __init__(
-        self, folder: Path, port: int = 0, *, users: Mapping[str, str] | None = None, community: str = "c1"
+        self,
+        folder: Path,
+        port: int = 0,
+        *,
+        users: Mapping[str, str] | None = None,
+        community: str = "c1",
+        pki: Path | None = None,
     ) -> None:
         """Name its folder, its port (0: a free one), and who may use it.
 
@@ -46,8 +52,11 @@ class Mosquitto(ServerProcess):
             port: Kept over restarts.
             users: Passwords; the shipped access list is in force then.
             community: Whose broker this is, for that list.
+            pki: Folder of an authority (`deploy.pki`); the boxes' TLS listener is open then.
         """
         super().__init__(folder, port)
+        self._pki = pki
+        self.tls_port = free_port() if pki else 0
         self._users = users
         self._community = community
 
@@ -65,6 +74,8 @@ class Mosquitto(ServerProcess):
             text = text.replace("allow_anonymous false", "allow_anonymous true")
         else:
             self._admit(self._users)
+        if self._pki is not None:
+            text += self._for_boxes(self._pki)
         config = self.folder / "mosquitto.conf"
         # Root's broker would become the user `mosquitto`, who cannot write into our folder.
         config.write_text(text + "\nuser root\n")
@@ -83,6 +94,13 @@ class Mosquitto(ServerProcess):
             if count != 1:
                 raise ServerError(self.name, f"{option} stands {count} times in mosquitto.conf, not once")
         return text
+
+    def _for_boxes(self, pki: Path) -> str:
+        """Return the shipped TLS listener with this machine's port and files."""
+        text = (
+            (SHIPPED / "boxes.conf").read_text().replace("listener 8883", f"listener {self.tls_port} {HOST}")
+        )
+        return "\n" + text.replace("/etc/mosquitto/", f"{pki}/")
 
     def _admit(self, users: Mapping[str, str]) -> None:
         acl = (SHIPPED / "acl.template").read_text().replace("@COMMUNITY@", self._community)

@@ -1,0 +1,1 @@
+"""The community's own certificate authority, for those who run it."""
