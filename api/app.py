@@ -16,6 +16,7 @@ from api import (
     claims,
     contacts,
     hand_ups,
+    outages,
     policies,
     problems,
     residents,
@@ -48,7 +49,20 @@ HEADERS: Final = {
 }
 """Nothing from third parties, no inline scripts or styles, nobody's frame."""
 PARTS: Final = (
-    *(alerts, silences, tasks, hand_ups, stream, sessions, residents, staff, contacts, rota, policies),
+    *(
+        alerts,
+        silences,
+        outages,
+        tasks,
+        hand_ups,
+        stream,
+        sessions,
+        residents,
+        staff,
+        contacts,
+        rota,
+        policies,
+    ),
     *(claims, snapshot, pages, take, answer),
 )
 

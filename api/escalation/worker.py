@@ -21,7 +21,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
-from api.escalation import links, planner, policies, rota, watch
+from api.escalation import links, outages, planner, policies, rota, watch
 from api.escalation.links import GOOD_FOR, Invitation
 from api.escalation.messages import About, compose, question
 from api.escalation.planner import Course, Decision, Facts
@@ -86,6 +86,7 @@ class Escalator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._plan_when_woken(dsn), name="plan")
             group.create_task(self._repeat(self.audit, AUDIT_S), name="audit")
+            group.create_task(self._repeat(self.watch_nodes, AUDIT_S, first_s=AUDIT_S), name="nodes")
             group.create_task(self._repeat(self.watch_rota, ROTA_S, first_s=ROTA_S), name="rota")
             for number in range(SENDERS):
                 group.create_task(self._repeat(self.send_one, TICK_S), name=f"send-{number}")
@@ -199,6 +200,12 @@ class Escalator:
         _OVERDUE.set(courses + notices)
         if any(found.values()):
             _log.warning("the auditor found something", **found)
+        return False
+
+    async def watch_nodes(self) -> bool:
+        """Raise one trouble alert for each estate where boxes are gone and residents unwatched."""
+        async with self.pool.transaction() as connection:
+            await outages.look(connection, self.clock())
         return False
 
     async def watch_rota(self) -> bool:
