@@ -256,9 +256,7 @@ class Process:
         if roster is None or self._keeper.old(now) is not None:
             return
         for estate in self._watchdog.view().estates:
-            if estate.verdict.mode in (Mode.NORMAL, Mode.DEGRADED) and records.pack_due(
-                self._store, estate.id, now - pack.PERIOD
-            ):
+            if pack.wanted(estate.verdict) and records.pack_due(self._store, estate.id, now - pack.PERIOD):
                 facts = pack.facts_of(
                     roster, estate.id, estate.unprotected, self._library, self._zone, utc_now()
                 )

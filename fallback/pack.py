@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from fallback import papers
 from fallback.rounds import Task
+from fallback.state import Mode
 from vigil.errors import Rejected
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from fallback.procedures import Procedure
+    from fallback.state import Verdict
     from vigil.roster import Roster
 
 PERIOD: Final = timedelta(minutes=5)
@@ -95,6 +97,11 @@ def facts_of(
         staff=staff,
         procedures=procedures,
     )
+
+
+def wanted(verdict: Verdict) -> bool:
+    """Whether packs are written: while all is well enough, and while people only practise."""
+    return verdict.mode in (Mode.NORMAL, Mode.DEGRADED) or verdict.drill
 
 
 def make(facts: papers.Facts, passphrase: str, salt: bytes) -> dict[str, bytes]:

@@ -117,7 +117,7 @@ class Page:
         """Ask for the reason, on a page that does not reload while somebody writes."""
         estate = request.path.rpartition("/")[2]
         self._watchdog.verdict(estate)
-        return self.show("declare.html", request, estate=estate)
+        return self.show("declare.html", request, estate=estate, name=self._watchdog.name(estate))
 
     def style(self, _request: Request) -> Response:
         """Give the style sheet."""
@@ -196,7 +196,7 @@ def templates(zone: tzinfo) -> jinja2.Environment:
         return aware.astimezone(zone).strftime(form)
 
     made.filters["local"] = local
-    made.globals.update(cause=words.cause, modes=words.MODES, stage_words=words.STAGES)
+    made.globals.update(cause=words.cause, modes=words.MODES, passed=words.PASSED)
     return made
 
 

@@ -226,7 +226,7 @@ class Watchdog:
         store.write_log(connection, now, id_, verdict.by, verdict.mode, detail, drill=verdict.drill)
         residents = self._welfare.residents(id_)
         high = sum(resident.risk >= HIGH for resident in residents)
-        told = words.notice(id_, verdict, self._zone, residents=len(residents), high=high)
+        told = words.notice(self.name(id_), verdict, self._zone, residents=len(residents), high=high)
         urgent = verdict.mode is Mode.FALLBACK
         store.add_notice(connection, now, id_, told.zh, told.en, urgent=urgent)
 
@@ -290,6 +290,10 @@ class Watchdog:
 
     # -- what people see and owe ---------------------------------------------------------
 
+    def name(self, id_: str) -> str:
+        """Return what people call an estate."""
+        return self._welfare.name(id_)
+
     def residents(self, id_: str) -> list[Resident]:
         """Return an estate's flagged residents, by the last good roster."""
         return self._welfare.residents(id_)
@@ -336,6 +340,7 @@ class Watchdog:
             estates = tuple(
                 EstateView(
                     id=id_,
+                    name=self.name(id_),
                     verdict=self._verdicts[id_],
                     findings=self.findings(id_),
                     runs=estate.runs,
@@ -352,12 +357,14 @@ class EstateView:
     """An estate as it stands.
 
     Attributes:
+        name: What people call it.
         findings: What is wrong now; the verdict's causes say why it was declared.
         unprotected: Residents without any protection, and since when.
         reduced: How many have lost some of it.
     """
 
     id: str
+    name: str
     verdict: Verdict
     findings: Findings
     runs: tuple[Run, ...]

@@ -55,6 +55,11 @@ class Welfare:
         self._roster = roster
         self._coverage: dict[str, list[Coverage]] = {}
 
+    def name(self, estate: str) -> str:
+        """Return what people call an estate; its id where no roster says it."""
+        roster = self._roster()
+        return roster.estates.get(estate, estate) if roster else estate
+
     def residents(self, estate: str) -> list[Resident]:
         """Return an estate's flagged residents, by the last good roster."""
         roster = self._roster()

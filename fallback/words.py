@@ -29,6 +29,12 @@ MODES: Final = {
     Mode.FALLBACK: Both("人工接管", "Fallback: people take over"),
     Mode.RECOVERING: Both("恢复中", "Recovering"),
 }
+PASSED: Final = {
+    "published": Both("发布", "published"),
+    "stored": Both("入库", "stored"),
+    "alerted": Both("到台", "alerted"),
+    "acknowledged": Both("确认", "acknowledged"),
+}
 STAGES: Final = {
     "published": Both("消息服务器（MQTT）未确认", "the MQTT broker does not confirm"),
     "stored": Both("入库未完成", "the event is not stored"),

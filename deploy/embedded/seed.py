@@ -12,6 +12,7 @@ import base64
 import itertools
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
@@ -79,8 +80,8 @@ class RosterKey:
 
 def kept_secrets(var: Path) -> Secrets:
     """Return the secrets of this data folder, made up at the first call."""
-    files = ("console.password", "watchdog.token", "roster.token")
-    return Secrets(*(_kept(var / name, new_secret) for name in files))
+    tokens = (_kept(var / name, new_secret) for name in ("watchdog.token", "roster.token"))
+    return Secrets(_kept(var / "console.password", _new_password), *tokens)
 
 
 def kept_roster_key(var: Path) -> RosterKey:
@@ -96,6 +97,11 @@ def _kept(file: Path, make: Callable[[], str]) -> str:
         file.touch(0o600)
         file.write_text(make(), encoding="ascii")
     return file.read_text(encoding="ascii")
+
+
+def _new_password() -> str:
+    """Make up 120 bits in 20 characters: it opens the packs as well, and some readers take 32 at most."""
+    return token_urlsafe(15)
 
 
 def _new_key() -> str:

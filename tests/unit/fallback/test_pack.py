@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fallback import configuration, pack, papers
+from fallback.state import Mode, Verdict
 from tests.unit.fallback.conftest import T0
 from vigil.errors import Rejected
 from vigil.roster import Contact, Person, Resident, Roster
@@ -78,6 +79,22 @@ def test_the_paper_is_an_encrypted_pdf(facts: papers.Facts) -> None:
     assert made.startswith(b"%PDF-")
     assert b"/Encrypt" in made
     assert "王秀英".encode("utf-16-be") not in made
+
+
+@pytest.mark.parametrize(
+    ("mode", "drill", "wanted"),
+    [
+        (Mode.NORMAL, False, True),
+        (Mode.DEGRADED, False, True),
+        (Mode.FALLBACK, False, False),
+        (Mode.FALLBACK, True, True),
+        (Mode.RECOVERING, False, False),
+    ],
+)
+def test_packs_are_written_while_all_is_well_and_through_drills(
+    mode: Mode, drill: bool, wanted: bool
+) -> None:
+    assert pack.wanted(Verdict(mode, T0, drill=drill)) is wanted
 
 
 @given(st.lists(st.text("王邻居 物业01234；-", min_size=1, max_size=12), min_size=1, max_size=12))
