@@ -9,7 +9,7 @@ import psycopg
 
 from vigil.errors import Misconfigured, Stop
 from vigil.settings import StoreSettings, load
-from vigil.store.migrations import has_timescale, migrate
+from vigil.store.migrations import has_timescale, is_apache, migrate
 
 
 async def _migrate(settings: StoreSettings) -> None:
@@ -27,6 +27,8 @@ async def _migrate(settings: StoreSettings) -> None:
         print("the schema is current" if applied else "the schema is current; there was nothing to apply")
         if not await has_timescale(connection):
             print("TimescaleDB is not there: plain tables, without compression and continuous aggregates")
+        elif await is_apache(connection):
+            print("TimescaleDB's Apache build: hypertables, without compression and continuous aggregates")
 
 
 def main() -> int:

@@ -7,7 +7,8 @@ Rules
 1. Forward, and while the processes of the version before run: a file adds (expand).  What takes
    away (contract) ends with `_contract.sql`, and comes a version after the last that needed it.
 2. A file that ends with `_timescale.sql` runs only where the extension can be had; where it
-   cannot, it is left out, and runs at a later call when the extension has come.
+   cannot, it is left out, and runs at a later call when the extension has come.  One that ends
+   with `_community_timescale.sql` needs more than the builds under the Apache licence have.
 3. A migration waits briefly for its locks, and gives way again and again: whoever stands in line
    behind it for longer would be an alarm.
 4. A database that a newer version has migrated is left alone.
@@ -34,7 +35,7 @@ _LOCK: Final = 0x56494749
 _GIVE_WAY: Final = "2s"
 _TRIES: Final = 30
 _PAUSE_S: Final = 1.0
-_AGGREGATES: Final = "0006_aggregates_timescale.sql"
+_AGGREGATES: Final = "0006_aggregates_community_timescale.sql"
 """After it the continuous aggregates are filled, which no transaction can do."""
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +51,11 @@ class Migration:
 
     name: str
     sql: str
+
+    @property
+    def needs_community(self) -> bool:
+        """Whether it needs compression or continuous aggregates: TimescaleDB's community licence."""
+        return self.name.endswith("_community_timescale.sql")
 
     @property
     def needs_timescale(self) -> bool:
@@ -82,7 +88,11 @@ async def migrate(connection: Connection) -> list[str]:
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
         )
-        applied = [await _apply(connection, migration) for migration in await _missing(connection)]
+        applied = [
+            await _apply(connection, migration)
+            for migration in await _missing(connection)
+            if not (migration.needs_community and await is_apache(connection))
+        ]
         if _AGGREGATES in applied:
             await _fill_aggregates(connection)
     finally:
@@ -125,3 +135,9 @@ async def has_timescale(connection: Connection) -> bool:
     """Return whether TimescaleDB is or can be installed on this server."""
     cursor = await connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'")
     return await cursor.fetchone() is not None
+
+
+async def is_apache(connection: Connection) -> bool:
+    """Return whether TimescaleDB is here in a build that neither compresses nor aggregates."""
+    cursor = await connection.execute("SELECT current_setting('timescaledb.license', true)")
+    return await cursor.fetchone() == ("apache",)

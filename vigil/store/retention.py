@@ -2,7 +2,7 @@
 
 Place in the flow: beside it.  `api` runs a `Trimmer`; the table `retention` says how long each
 class of data is kept, on plain PostgreSQL and on TimescaleDB alike (there whole chunks are
-dropped: see `0005_retention_timescale.sql`).
+dropped: see `0005_retention_community_timescale.sql`).
 
 Rules
 -----

@@ -14,11 +14,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.integration.store.test_intake import all_of, dead, row
+from tests.integration.store.test_retention import Only
 from tests.making import BOOT, NOW
 from vigil.errors import Stop, TooNew
 from vigil.store import __main__ as command
 from vigil.store import intake, migrations
 from vigil.store.migrations import migrate, shipped
+from vigil.store.retention import trim
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -228,6 +230,28 @@ async def test_timescale_gets_hypertables_and_events_are_stored_once_in_them(tim
             await intake.insert_dead(connection, [dead(9)])
             (mark,) = await intake.account(connection, {("n1", BOOT, "alarm"): [(1, 2)]}, NOW)
         assert mark.stored == 2
+
+
+async def test_timescale_of_the_apache_licence_gets_hypertables_alone_and_is_trimmed_all_the_same(
+    timescale: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As several clouds have it; the same server afterwards under the other licence gets the rest."""
+
+    async def yes(_connection: object) -> bool:
+        return True
+
+    async with connected(timescale) as connection:
+        monkeypatch.setattr(migrations, "is_apache", yes)
+        assert await migrate(connection) == [m.name for m in shipped() if not m.needs_community]
+        await intake.insert_events(
+            connection, "health", [row(1), replace(row(2), time=NOW - timedelta(days=40))]
+        )
+        pool: Any = Only(connection)
+        assert await trim(pool, NOW) == {"health": 1}
+        assert await all_of(connection, "SELECT reports FROM device_uptime_hourly") == [(1,)]
+        monkeypatch.undo()
+        assert await migrate(connection) == [m.name for m in shipped() if m.needs_community]
+        assert await all_of(connection, "SELECT reports FROM device_uptime_hourly") == [(1,)]
 
 
 async def test_timescale_that_comes_to_a_database_in_use_takes_its_rows_along(
