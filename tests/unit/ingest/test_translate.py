@@ -110,6 +110,12 @@ def test_what_is_bad_becomes_a_dead_letter_with_reason_origin_and_untouched_byte
     assert headers["detail"]
 
 
+def test_of_a_message_too_long_to_keep_the_dead_letter_says_how_long_it_was() -> None:
+    record = translate(TOPIC, b"x" * 1000, registry(), dropped=500)
+    assert (record.topic, record.reason, len(record.value)) == (topics.DEAD, "oversize", 1000)
+    assert dict(record.headers)["detail"] == b"1500 bytes, of which 1000 are kept"
+
+
 @pytest.mark.parametrize("retired", ["device", "node"])
 def test_what_was_retired_is_unregistered(retired: str) -> None:
     known = registry(device(Wearer(), retired=retired == "device"), retired=retired == "node")
