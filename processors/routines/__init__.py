@@ -1,0 +1,1 @@
+"""Broken routines: what a person at home does every day, and did not do today.  Pure."""
