@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
+import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -84,6 +85,16 @@ def test_sigterm_ends_it_in_order_also_with_live_streams_open(database: str) -> 
             process.send_signal(signal.SIGTERM)
             assert any(True for _ in lines)
         assert process.wait(LIMIT_S) == 0
+
+
+def test_it_deletes_what_has_been_kept_for_long_enough(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("INSERT INTO heartbeat VALUES ('gone', now() - interval '30 days', '{}')")
+        with running(database):
+            deadline = time.monotonic() + LIMIT_S
+            while connection.execute("SELECT FROM heartbeat WHERE process = 'gone'").fetchone() is not None:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
 
 
 def test_a_taken_port_is_one_clear_line(database: str) -> None:
