@@ -15,6 +15,7 @@ from api import (
     alerts,
     claims,
     contacts,
+    effect,
     hand_ups,
     outages,
     policies,
@@ -62,6 +63,7 @@ PARTS: Final = (
         contacts,
         rota,
         policies,
+        effect,
     ),
     *(claims, snapshot, pages, take, answer),
 )

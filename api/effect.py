@@ -1,0 +1,193 @@
+"""`/api/v1/effect`: what alarms cost people, and what came of them; the same as metrics.
+
+Neighbours: `vigil.store.effect` counts, `api.burden` computes.  A detector or a device that
+fails here is tuned or retired: this is the study's "misplacement", measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+from zoneinfo import ZoneInfo
+
+import structlog
+from fastapi import APIRouter, Query
+from prometheus_client import Gauge
+from pydantic import BaseModel, Field
+
+from api.access import May
+from api.auth import SomebodyDep, require
+from api.burden import burden, night_wakings, share
+from api.escalation.worker import read_rota
+from api.fields import EstateQuery, Moment
+from api.problems import RESPONSES
+from api.services import ServicesDep
+from vigil.errors import Rejected, Unavailable
+from vigil.store import effect
+from vigil.store.board import Scope
+from vigil.store.effect import Stretch
+
+if TYPE_CHECKING:
+    from vigil.clock import Clock
+    from vigil.store.pool import Connection, Pool
+
+router = APIRouter(prefix="/api/v1/effect", tags=["effect"], responses=RESPONSES)
+WEEK: Final = timedelta(days=7)
+LONGEST: Final = timedelta(days=92)
+MEASURE_EVERY_S: Final = 60.0
+DAY: Final = timedelta(days=1)
+_TIME: Final = Gauge(
+    "vigil_alert_seconds", "Until alerts of the last 24 h came so far.", ["what", "quantile"]
+)
+_ALARMS: Final = Gauge("vigil_alarms_per_officer_10min", "Over the last 24 h.", ["figure"])
+_PRECISION: Final = Gauge("vigil_detector_precision", "True alerts of those decided, last 24 h.", ["model"])
+_COUNTS: Final = Gauge("vigil_alerts_day", "Alerts of the last 24 h.", ["what"])
+_log = structlog.get_logger(__name__)
+
+
+class TimesView(BaseModel):
+    """Seconds from being raised; `what` is delivered, acknowledged, attended or resolved."""
+
+    what: Literal["delivered", "acknowledged", "attended", "resolved"]
+    alerts: int
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+
+
+class PrecisionView(BaseModel):
+    """Of a detector's or a device's alerts that people decided on."""
+
+    name: str = Field(examples=["falls 3"])
+    true: int
+    false: int
+    precision: float | None
+
+
+class BurdenView(BaseModel):
+    """Alarms per officer and 10 minutes on duty; goals: mean <= 1, peak <= 10, flood < 1%."""
+
+    alarms: int
+    periods: int
+    mean: float | None
+    peak: int
+    flood_share: float | None
+
+
+class EffectView(BaseModel):
+    """Burden and effect of a stretch of time.
+
+    Attributes:
+        night_wakings: Times somebody without duty, or a resident, was called from 22:00 to 06:00.
+        false_per_resident_week: False alarms about a resident, per flagged resident and week.
+        unanswered: Alerts whose policy ran to its end before anybody answered.
+    """
+
+    since: datetime
+    until: datetime
+    residents: int
+    alerts: int
+    resolved_true: int
+    resolved_false: int
+    reopened: int
+    unanswered: int
+    false_per_resident_week: float | None
+    night_wakings: int
+    burden: BurdenView
+    times: list[TimesView]
+    detectors: list[PrecisionView]
+    devices: list[PrecisionView]
+
+
+@router.get("")
+async def get_effect(
+    services: ServicesDep,
+    identity: SomebodyDep,
+    since: Annotated[Moment | None, Query(description="A week ago, where it is left out")] = None,
+    until: Annotated[Moment | None, Query(description="Now, where it is left out")] = None,
+    estate: EstateQuery = None,
+    synthetic: Annotated[Literal["demo", "drill"] | None, Query(description="Instead of real ones")] = None,
+) -> EffectView:
+    """Say what alarms cost and what came of them, over the caller's estates."""
+    require(identity, May.SEE_EFFECT)
+    end = until or services.clock()
+    begin = since or end - WEEK
+    if not timedelta() < end - begin <= LONGEST:
+        raise Rejected("invalid", f"until: has to come within {LONGEST.days} days after since")
+    async with services.pool.connection() as connection:
+        return await measure(connection, Stretch(begin, end, estate, synthetic), identity.scope)
+
+
+async def measure(connection: Connection, stretch: Stretch, scope: Scope) -> EffectView:
+    """Compute every figure of a stretch of time."""
+    told = await effect.told(connection, stretch, scope)
+    asked = await effect.residents_asked(connection, stretch, scope)
+    shifts = (await read_rota(connection, stretch.since)).shifts
+    zone = ZoneInfo(await effect.time_zone(connection))
+    ended = await effect.outcomes(connection, stretch, scope)
+    residents = await effect.flagged(connection, stretch.estate, scope)
+    weeks = residents * ((stretch.until - stretch.since) / WEEK)
+    load = burden(told, shifts, stretch.since, stretch.until)
+    return EffectView(
+        since=stretch.since,
+        until=stretch.until,
+        residents=residents,
+        alerts=ended.alerts,
+        resolved_true=ended.resolved_true,
+        resolved_false=ended.resolved_false,
+        reopened=ended.reopened,
+        unanswered=ended.unanswered,
+        false_per_resident_week=ended.false_of_residents / weeks if weeks else None,
+        night_wakings=night_wakings(told, asked, shifts, zone),
+        burden=BurdenView(**asdict(load)),
+        times=[
+            TimesView.model_validate(asdict(one)) for one in await effect.times(connection, stretch, scope)
+        ],
+        detectors=await _precision(connection, stretch, scope, "model"),
+        devices=await _precision(connection, stretch, scope, "device"),
+    )
+
+
+async def _precision(
+    connection: Connection, stretch: Stretch, scope: Scope, by: Literal["model", "device"]
+) -> list[PrecisionView]:
+    found = await effect.precision(connection, stretch, scope, by)
+    return [
+        PrecisionView(name=one.name, true=one.true, false=one.false, precision=share(one.true, one.false))
+        for one in found
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """Keeps the metrics of the last 24 hours current."""
+
+    pool: Pool
+    clock: Clock
+
+    async def run(self) -> None:
+        """Measure every minute until cancelled."""
+        while True:
+            try:
+                await self.once()
+            except Unavailable as error:
+                _log.warning("effect is not measured", error=str(error))
+            await asyncio.sleep(MEASURE_EVERY_S)
+
+    async def once(self) -> None:
+        """Measure, and set the metrics."""
+        now = self.clock()
+        async with self.pool.connection() as connection:
+            found = await measure(connection, Stretch(now - DAY, now), Scope(None))
+        for one in found.times:
+            for quantile, value in (("0.5", one.p50_s), ("0.95", one.p95_s), ("0.99", one.p99_s)):
+                _TIME.labels(one.what, quantile).set(value or 0)
+        _ALARMS.labels("mean").set(found.burden.mean or 0)
+        _ALARMS.labels("peak").set(found.burden.peak)
+        _ALARMS.labels("flood_share").set(found.burden.flood_share or 0)
+        for detector in found.detectors:
+            _PRECISION.labels(detector.name).set(detector.precision or 0)
+        for what in ("alerts", "resolved_true", "resolved_false", "reopened", "unanswered", "night_wakings"):
+            _COUNTS.labels(what).set(getattr(found, what))
