@@ -38,11 +38,16 @@ if TYPE_CHECKING:
     from vigil.store.pool import Connection, Pool
 
 EVERY_S: Final = 60.0
+"""Between two looks for canaries."""
+WHOLE_EVERY: Final = timedelta(hours=1)
+"""Between two looks for everything else: the oldest detections without an alert are found by reading
+past those that have one, which takes a second after two years."""
 PAUSE_S: Final = 0.05
 """Between two batches, for those who wait to write."""
 MOST: Final = 1000
 """Rows a batch: about 10 ms on plain PostgreSQL."""
 CLOCKS_AGREE: Final = timedelta(minutes=10)
+CANARY: Final = "canary"
 _LOCK: Final = 0x5452494D
 _deleted = Counter(
     "vigil_retention_deleted_total", "Rows (of hypertables: chunks) deleted in time.", ["what"]
@@ -80,10 +85,10 @@ _UNUSED: Final = "NOT EXISTS (SELECT FROM alert_evidence x WHERE x.detection = d
 
 # What is deleted, the class that says when, and the statement: the referring rows first.
 _STATEMENTS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("canary alerts", "canary", "SELECT forget_canary_alerts(%(before)s, %(most)s)"),
+    ("canary alerts", CANARY, "SELECT forget_canary_alerts(%(before)s, %(most)s)"),
     (
         "canary detections",
-        "canary",
+        CANARY,
         _BY_KEY.format(
             table="detection",
             key="id",
@@ -91,13 +96,13 @@ _STATEMENTS: Final[tuple[tuple[str, str, str], ...]] = (
         ),
     ),
     *(
-        (f"canary {table}", "canary", _CANARY_EVENTS.format(table))
+        (f"canary {table}", CANARY, _CANARY_EVENTS.format(table))
         for table in ("event", "telemetry", "health")
     ),
-    ("canary memory", "canary", _MEMORY.format("canary:%%")),
+    ("canary memory", CANARY, _MEMORY.format("canary:%%")),
     (
         "canary implausible",
-        "canary",
+        CANARY,
         _BY_KEY.format(
             table="implausible", key="id", where="synthetic = 'canary' AND received_at < %(before)s"
         ),
@@ -138,13 +143,14 @@ _STATEMENTS: Final[tuple[tuple[str, str, str], ...]] = (
 )
 
 
-async def trim(pool: Pool, now: datetime, most: int = MOST) -> dict[str, int]:
+async def trim(pool: Pool, now: datetime, most: int = MOST, *, canaries_only: bool = False) -> dict[str, int]:
     """Delete one batch of everything whose time has come.
 
     Args:
         pool: Of its own, so that nobody waits for a connection on its account.
         now: Present time.
         most: Rows a batch.
+        canaries_only: Leave everything else for another time.
 
     Returns:
         How many rows (of hypertables: chunks) were deleted, by what they were; nothing where another
@@ -158,7 +164,7 @@ async def trim(pool: Pool, now: datetime, most: int = MOST) -> dict[str, int]:
     before: Mapping[str, datetime] = dict(rows)
     deleted: dict[str, int] = {}
     for what, class_, statement in _STATEMENTS:
-        if class_ in before:
+        if class_ in before and (class_ == CANARY or not canaries_only):
             async with pool.connection() as connection:
                 count = await _delete(connection, what, statement, before[class_], most)
             deleted |= {what: count} if count else {}
@@ -192,6 +198,7 @@ class Trimmer:
     def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
+        self._whole_at: datetime | None = None
 
     async def run(self) -> None:
         """Look for ever."""
@@ -204,11 +211,14 @@ class Trimmer:
             await asyncio.sleep(PAUSE_S if more else EVERY_S)
 
     async def step(self) -> bool:
-        """Delete one batch of everything that is due; return whether there may be more."""
+        """Delete one batch of everything that is due; return whether there may be more of it."""
         now = self._clock()
-        deleted = await trim(self._pool, now)
+        canaries_only = self._whole_at is not None and now < self._whole_at
+        deleted = await trim(self._pool, now, canaries_only=canaries_only)
         if max(deleted.values(), default=0) >= MOST:
             return True
+        if not canaries_only:
+            self._whole_at = now + WHOLE_EVERY
         _passed.set(now.timestamp())
         return False
 

@@ -271,16 +271,30 @@ async def test_a_clock_that_disagrees_with_the_databases_deletes_nothing(plain: 
     assert await counts(plain) == {}
 
 
-async def test_a_look_says_whether_there_may_be_more(
-    plain: Any, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "MOST", 1000)
+async def test_a_look_says_whether_there_may_be_more(plain: Any, pool: Pool) -> None:
     for n in range(3):
         await plain.execute(OLD["heartbeat"], {"id": f"p{n}", "at": NOW - 30 * DAY})
     assert not await Trimmer(pool, lambda: NOW).step()
     assert await counts(plain) == {}
     await plain.execute(
-        "INSERT INTO heartbeat SELECT n, %s, '{}' FROM generate_series(1, 1001) n", [NOW - 30 * DAY]
+        "INSERT INTO heartbeat SELECT n, %s, '{}' FROM generate_series(1, %s) n",
+        [NOW - 30 * DAY, retention.MOST + 1],
     )
     assert await Trimmer(pool, lambda: NOW).step()
     assert await counts(plain) == {"heartbeat": 1}
+
+
+async def test_canaries_are_looked_for_at_every_look_and_what_is_kept_for_days_once_an_hour(
+    plain: Any, pool: Pool
+) -> None:
+    now = NOW
+    trimmer = Trimmer(pool, lambda: now)
+    assert not await trimmer.step()
+    await plain.execute(OLD["heartbeat"], {"id": "p1", "at": NOW - 30 * DAY})
+    await falls(plain, NOW - 2 * HOUR, NOW - 2 * HOUR + SECOND, "canary", SECOND)
+    now = NOW + MINUTE
+    assert not await trimmer.step()
+    assert await counts(plain) == {"heartbeat": 1}
+    now = NOW + HOUR
+    assert not await trimmer.step()
+    assert await counts(plain) == {}
