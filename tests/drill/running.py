@@ -37,7 +37,9 @@ from vigil.store.pool import open_pool
 from vigil.store.seed import put_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.servers.real import RealStack
 
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +84,7 @@ class Running:
     """Everything that runs, by name."""
 
     folder: Path
-    stack: EmbeddedStack
+    stack: EmbeddedStack | RealStack
     sink: Sink
     environment: dict[str, str]
     page: str
@@ -128,10 +130,15 @@ class Running:
 
 
 @contextmanager
-def platform(folder: Path, tables: dict[str, list[dict[str, Any]]], staff: int) -> Iterator[Running]:
+def platform(
+    folder: Path,
+    tables: dict[str, list[dict[str, Any]]],
+    staff: int,
+    servers: Callable[[Path], EmbeddedStack | RealStack] = EmbeddedStack,
+) -> Iterator[Running]:
     """Start servers and processes, and end all of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    stack, sink = EmbeddedStack(folder / "servers"), Sink()
+    stack, sink = servers(folder / "servers"), Sink()
     key = Ed25519PrivateKey.generate()
     secret = folder / "roster.key"
     secret.touch(0o600)
