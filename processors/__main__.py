@@ -1,8 +1,9 @@
 """`python -m processors`: one member of the group that turns events into detections and alerts.
 
 Three pipelines with consumers and connections of their own, so that alarms never queue:
-alarms; the other events; states, births and dead letters.  Beside them a ticker for what was
-told to wait, a sign of life, and a look whether Kafka's log is still the same.
+alarms; the other events; states, births and dead letters.  Beside them tickers for what was told
+to wait and for homes that are silent, a sign of life, and a look whether Kafka's log is still the
+same.
 `python -m processors train falls ...` trains the models instead.
 """
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from processors.falls.model import FallModel
+from processors.homes import HomeTicker
 from processors.intake import DeadHandler, EventHandler, StateHandler
 from processors.pipeline import Pipeline
 from processors.posefalls.model import PoseRule
@@ -68,6 +70,7 @@ async def serve(settings: ProcessorSettings) -> None:
         await run_until_stopped(
             *(pipeline.run(handlers[lane][1]) for lane, pipeline in pipelines.items()),
             Ticker(pool, utc_now).run(),
+            HomeTicker(pool, Registry(), utc_now).run(),
             _beat(pool, name, list(pipelines.values())),
             _watch_log(settings, list(pipelines.values())),
         )

@@ -18,6 +18,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
+from processors import homes
 from processors.arrivals import Sorted, dead_of, letter_id, sort
 from processors.decide import FALLS, Decisions, alert_of, decide, episode_of, needs_episode
 from processors.fusion import Episode
@@ -127,7 +128,9 @@ class EventHandler:
             scoring.cancel()
         fresh = [a for a in _each_once(batch.arrivals) if a.envelope.id in new]
         await intake.take_back(connection, _again(fresh, before), now)
+        told = await homes.take_in(connection, self._registry, fresh, now)
         await self._decide(connection, fresh, scores, now)
+        await homes.tell(connection, told, now)
         await _raise_dead(connection, self._registry, batch.dead, new, now)
         watermarks = await intake.account(connection, batch.accounted, now)
         watermarks += await _give_up(connection, fresh, now)

@@ -1,0 +1,326 @@
+"""Keep what `processors.routines` remembers of each resident, and raise what it finds.
+
+Place in the flow: `processors.intake` hands over new changes of homes' sensors, in the transaction
+of their batch; `HomeTicker` looks at those whose time has come.  What is decided is decided in
+`processors.routines.watch`; here are only its rows: the state, the history beside it (read and
+written when something has ended, some ten times a day), and one deadline a resident.
+
+Rules
+-----
+1. A deadline is moved only forward in time by looking: what was set for eight and is now due at
+   nine is claimed at eight and set anew, so that a sign of life costs no write to `deadline`.
+2. States are locked before any alert is raised, here as in `processors.ticker`.
+3. Consent and planned absences (`profile.absences`) count as they are when looked at; who has
+   withdrawn is forgotten.
+4. Whose front doors are known (`profile.exit_doors`, ids of devices) can go out; others cannot.
+5. Two people in one home are watched as one, by their zone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+import structlog
+
+from processors.consent import withheld_for
+from processors.decide import episode_of
+from processors.routines.history import Ended, History
+from processors.routines.watch import Finding, Home, Seen, State, learn, look, step
+from vigil.alerts import Priority
+from vigil.errors import Unavailable
+from vigil.events import SensorChanged, derived_id
+from vigil.store import alerts, detections, homes
+from vigil.store.alerts import NewAlert
+from vigil.store.detections import Detection
+from vigil.store.registry import refresh
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from processors.arrivals import Arrival
+    from vigil.clock import Clock
+    from vigil.registry import Device, Registry
+    from vigil.store.pool import Connection, Pool
+
+ROUTINES: Final = "routines"
+PAST: Final = "routines_past"
+EVERY_S: Final = 5.0
+PRIORITY: Final = {"night_trips": Priority.MEDIUM}
+"""Of what is not urgent; everything else that is missed is high."""
+_log = structlog.get_logger(__name__)
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """A resident's row.
+
+    Attributes:
+        state: What the watch remembers.
+        device: Whose change came last: says whose home it is.
+        event: Which change came last.
+        synthetic: Whether this home is only played.
+        row: When the row in `deadline` is due.
+    """
+
+    state: State
+    device: str
+    event: UUID
+    synthetic: str | None = None
+    row: datetime | None = None
+
+
+@dataclass(slots=True)
+class Told:
+    """What was found, to be raised once every lock that is needed is held."""
+
+    detections: list[Detection] = field(default_factory=list)
+    alerts: list[NewAlert] = field(default_factory=list)
+
+    def add(
+        self, subject: str, watched: Watched, registry: Registry, finding: Finding, now: datetime
+    ) -> None:
+        """Note a finding about a subject."""
+        detection = _detection(subject, watched, registry, finding, now)
+        self.detections.append(detection)
+        self.alerts.append(_alert(detection))
+
+
+async def take_in(
+    connection: Connection, registry: Registry, arrivals: Iterable[Arrival], now: datetime
+) -> Told:
+    """Take new changes of homes' sensors in; return what is to be told."""
+    told, changed = Told(), _by_subject(arrivals)
+    if not changed:
+        return told
+    zones = await homes.time_zones(connection)
+    rows = await detections.load_states(connection, ROUTINES, changed)
+    before = {subject: msgspec.convert(row, Watched) for subject, row in rows.items()}
+    after: dict[str, Watched] = {}
+    ended: dict[str, list[Ended]] = {}
+    for subject, some in changed.items():
+        home = _home(some[-1].device, _zone(zones, registry, some[-1].device), now)
+        after[subject], found, ended[subject] = _stepped(before.get(subject), some, home)
+        for finding in found:
+            told.add(subject, after[subject], registry, finding, now)
+    after |= await _learned(connection, after, ended, registry, zones, now)
+    await _save(connection, after, now)
+    return told
+
+
+async def tell(connection: Connection, told: Told, now: datetime) -> None:
+    """Record and raise what was found; serialised until the commit, so it comes last."""
+    await detections.insert_detections(connection, told.detections)
+    await alerts.raise_alerts(connection, told.alerts, now)
+
+
+def _by_subject(arrivals: Iterable[Arrival]) -> dict[str, list[Arrival]]:
+    """Return the changes of homes that belong to somebody, by subject, in order of time."""
+    found: dict[str, list[Arrival]] = defaultdict(list)
+    for arrival in sorted(arrivals, key=lambda one: one.happened):
+        at_home = not arrival.device.public and arrival.device.residents(arrival.happened)
+        if isinstance(arrival.data, SensorChanged) and at_home and arrival.synthetic != "canary":
+            found[episode_of(arrival)].append(arrival)
+    return found
+
+
+def _stepped(
+    watched: Watched | None, arrivals: Sequence[Arrival], home: Home
+) -> tuple[Watched, list[Finding], list[Ended]]:
+    """Step through a subject's changes."""
+    state = watched.state if watched else None
+    findings: list[Finding] = []
+    ended: list[Ended] = []
+    for arrival in arrivals:
+        outcome = step(state, _seen(arrival), home)
+        state = outcome.state
+        findings += outcome.findings
+        ended += [outcome.ended] if outcome.ended else []
+    last = arrivals[-1]
+    assert state is not None  # noqa: S101 - there is at least one arrival
+    return (
+        Watched(
+            state=state,
+            device=last.device.id,
+            event=last.envelope.id,
+            synthetic=last.synthetic,
+            row=watched.row if watched else None,
+        ),
+        findings,
+        ended,
+    )
+
+
+def _seen(arrival: Arrival) -> Seen:
+    data = arrival.data
+    assert isinstance(data, SensorChanged)  # noqa: S101 - `_by_subject` chose them
+    people = arrival.device.residents(arrival.happened)
+    exits = {door for person in people for door in person.profile.get("exit_doors", ())}
+    return Seen(arrival.happened, data.sensor, data.state, arrival.device.id in exits)
+
+
+def _home(device: Device, zone: ZoneInfo, now: datetime) -> Home:
+    """Return what a resident's profile says of planned absences; of two people none counts alone."""
+    people = device.residents(now)
+    planned = [_absences(person.profile) for person in people]
+    return Home(zone, planned[0] if len(planned) == 1 else ())
+
+
+def _absences(profile: Mapping[str, Any]) -> tuple[tuple[datetime, datetime], ...]:
+    """Read `absences`: a list of `{"from": ..., "until": ...}`; what cannot be read plans nothing."""
+    found = []
+    for entry in profile.get("absences", ()):
+        try:
+            begin, end = (datetime.fromisoformat(entry[key]) for key in ("from", "until"))
+        except (KeyError, TypeError, ValueError):
+            _log.warning("planned absence cannot be read", entry=str(entry))
+            continue
+        found.append((_aware(begin), _aware(end)))
+    return tuple(found)
+
+
+def _aware(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _zone(zones: Mapping[str, str], registry: Registry, device: Device) -> ZoneInfo:
+    return ZoneInfo(zones[registry.nodes[device.node].community])
+
+
+async def _learned(
+    connection: Connection,
+    after: Mapping[str, Watched],
+    ended: Mapping[str, Sequence[Ended]],
+    registry: Registry,
+    zones: Mapping[str, str],
+    now: datetime,
+) -> dict[str, Watched]:
+    """Add what has ended to the histories, and return who has learned from theirs."""
+    wanted = [subject for subject, some in ended.items() if some]
+    rows = await detections.load_states(connection, PAST, wanted)
+    pasts, learned = {}, {}
+    for subject in wanted:
+        watched, row = after[subject], rows.get(subject)
+        device = registry.devices[watched.device]
+        past = None if row is None else msgspec.convert(row, History, strict=False)
+        home = _home(device, _zone(zones, registry, device), now)
+        state, pasts[subject] = learn(watched.state, past, ended[subject], watched.state.last, home)
+        learned[subject] = msgspec.structs.replace(watched, state=state)
+    await detections.save_states(connection, PAST, _stored(pasts), now)
+    return learned
+
+
+async def _save(connection: Connection, watched: Mapping[str, Watched], now: datetime) -> None:
+    """Save states; where one is to be looked at sooner than its deadline says, set that anew."""
+    saved, waits = {}, {}
+    for subject, one in watched.items():
+        wake, row = one.state.wake_at, one.row
+        sooner = wake is not None and (row is None or wake < row or row <= now)
+        saved[subject] = msgspec.structs.replace(one, row=wake) if sooner else one
+        if sooner:
+            waits[subject] = wake
+    await detections.save_states(connection, ROUTINES, _stored(saved), now)
+    await detections.set_deadlines(connection, ROUTINES, dict.fromkeys(waits))
+    await detections.set_deadlines(connection, ROUTINES, waits)
+
+
+def _stored(rows: Mapping[str, msgspec.Struct]) -> dict[str, Any]:
+    return {subject: msgspec.to_builtins(row, str_keys=True) for subject, row in rows.items()}
+
+
+def _detection(
+    subject: str, watched: Watched, registry: Registry, finding: Finding, now: datetime
+) -> Detection:
+    device = registry.devices[watched.device]
+    people = device.residents(now)
+    return Detection(
+        id=derived_id("detection", finding.kind, subject, finding.since.isoformat()),
+        event=watched.event,
+        time=finding.since,
+        kind=finding.kind,
+        subject=subject.rpartition("/")[2],
+        resident=people[0].id if len(people) == 1 else None,
+        zone=device.zone,
+        estate=registry.nodes[device.node].estate,
+        device=device.id,
+        score=finding.score,
+        model=ROUTINES,
+        model_version="1",
+        explanation=finding.sentence,
+        synthetic=watched.synthetic,
+        made_at=now,
+    )
+
+
+def _alert(detection: Detection) -> NewAlert:
+    return NewAlert(
+        id=derived_id("alert", detection.id),
+        subject=detection.subject,
+        kind=detection.kind,
+        priority=PRIORITY.get(detection.kind, Priority.HIGH),
+        estate=detection.estate,
+        zone=detection.zone,
+        resident=detection.resident,
+        event_time=detection.time,
+        summary=detection.explanation,
+        synthetic=detection.synthetic,
+        detection=detection.id,
+    )
+
+
+class HomeTicker:
+    """Looks at homes in which something should have happened by now."""
+
+    def __init__(self, pool: Pool, registry: Registry, clock: Clock) -> None:
+        self._pool = pool
+        self._registry = registry
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            try:
+                while await self.step():
+                    pass
+            except Unavailable as error:
+                _log.warning("homes wait", error=str(error))
+            await asyncio.sleep(EVERY_S)
+
+    async def step(self) -> bool:
+        """Look at what is due; return whether there was anything."""
+        now = self._clock()
+        async with self._pool.transaction() as connection:
+            rows = await detections.claim_due(connection, ROUTINES, now)
+            if rows:
+                await refresh(connection, self._registry)
+                await self._look(connection, rows, now)
+        return bool(rows)
+
+    async def _look(self, connection: Connection, rows: Mapping[str, Any], now: datetime) -> None:
+        watched = {subject: msgspec.convert(row, Watched) for subject, row in rows.items()}
+        known = {subject: one for subject, one in watched.items() if self._may(one, now)}
+        zones = await homes.time_zones(connection)
+        nodes = {subject: self._registry.devices[one.device].node for subject, one in known.items()}
+        heard = await homes.last_heard(connection, nodes.values())
+        told, after = Told(), {}
+        for subject, one in known.items():
+            device = self._registry.devices[one.device]
+            home = _home(device, _zone(zones, self._registry, device), now)
+            outcome = look(one.state, now, home, heard.get(nodes[subject]))
+            after[subject] = msgspec.structs.replace(one, state=outcome.state, row=None)
+            for finding in outcome.findings:
+                told.add(subject, one, self._registry, finding, now)
+        await _save(connection, after, now)
+        await tell(connection, told, now)
+
+    def _may(self, watched: Watched, now: datetime) -> bool:
+        """Return whether a home is still known, and may still be watched."""
+        device = self._registry.devices.get(watched.device)
+        if device is None or device.retired or not device.residents(now):
+            return False
+        return withheld_for(device, SensorChanged(sensor="presence", state=True), now) is None
