@@ -13,8 +13,8 @@ from tests.bench.processes import ROOT, BenchError
 REQUIREMENTS: Final = {
     "usual": ("aiomqtt==2.5.1", "pydantic==2.14.3", "aiokafka==0.14.0", "cramjam==2.14.0"),
     "mqbridge": ("mq-bridge==1.2.0",),
-    "quix": ("quixstreams==3.28.1", "numpy", "msgspec", "onnxruntime"),
-    "bytewax": ("bytewax[kafka]==0.21.1", "numpy", "msgspec", "onnxruntime"),
+    "quix": ("quixstreams==3.28.1", "numpy", "msgspec", "onnxruntime", "psycopg[binary]==3.3.9"),
+    "bytewax": ("bytewax[kafka]==0.21.1", "numpy", "msgspec", "onnxruntime", "psycopg[binary]==3.3.9"),
 }
 
 

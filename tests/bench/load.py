@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from fallback.canary import fall
 from vigil.events import FallSuspected, Readings, SensorChanged, encode, envelope_of
 from vigil.topics import Address, Kind
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 COMMUNITY, ESTATE = "c-bench", "e-bench"
 BOOT: Final = "1-0000abcd"
+FALL_IN: Final = 50
 DEVICES_A_NODE: Final = 50
 """One box for the sensors of a stairwell."""
 KINDS: Final = {"telemetry": Kind.TELEMETRY, "event": Kind.EVENT, "window": Kind.ALARM}
@@ -50,7 +52,8 @@ def messages(
     """Yield events of one kind, one second of the community's time per 1,000.
 
     Args:
-        kind: `telemetry` (20 readings), `event` (a binary sensor) or `window` (3 kB of samples).
+        kind: `telemetry` (20 readings), `event` (a binary sensor) or `window` (3 kB of samples, one
+            in `FALL_IN` a fall, the others stumbles).
         count: How many.
         devices: Over how many devices they are spread, in turn from node to node.
         at: When the first one happened.
@@ -79,7 +82,7 @@ def _data(kind: str, number: int, rng: Random) -> Data:
         )
     if kind == "event":
         return SensorChanged(sensor="motion", state=number % 2 == 0)
-    return window(f"e{number}", rng)
+    return fall(f"e{number}") if number % FALL_IN == 0 else window(f"e{number}", rng)
 
 
 def window(episode: str, rng: Random, peak_mg: int | None = None) -> FallSuspected:

@@ -1,12 +1,17 @@
-"""Keyed processors with the same detector: ours, Quix Streams, Bytewax; each on one core.
+"""Keyed processors with the same detector and the same duty: ours, Quix Streams, Bytewax; each on one core.
 
-Ours stores every event and decision in PostgreSQL besides; the peers keep state and pass on
-what was raised.
+The duty: whatever is read from Kafka is kept in PostgreSQL, once, however often it is read: the
+event, what the model made of it, the alert that follows; and what is known of each resident survives
+a restart.  Ours has it in one transaction with the place in the log; the peers by idempotent sinks
+and state stores of their own (`docs/decisions/0006-processors-are-compared-with-the-same-duty.md`).
+What Bytewax does when nothing has to be kept is shown beside it, as `bytewax-unkept`.
 """
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -34,9 +39,10 @@ def measure(servers: Servers, count: int, rounds: int) -> dict[str, list[Took]]:
     """Return what each round took, by contender; one that cannot be had is absent."""
     register(servers, DEVICES)
     servers.run(_topics(servers))
+    _tables(servers)
     children: dict[str, tuple[Child, Callable[[], int]]] = {}
     with ExitStack() as stack:
-        for name, argv, env in _commands(servers, count):
+        for name, argv, env in _commands(servers):
             child = Child(argv, servers.folder / f"log/processor-{name}.log", env, core=CORES[-1])
             stack.callback(child.stop)
             progress = (lambda: servers.taken_in(topics.ALARM)) if name == "ours" else _progress(child)
@@ -52,28 +58,55 @@ def measure(servers: Servers, count: int, rounds: int) -> dict[str, list[Took]]:
 async def _topics(servers: Servers) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers.bootstrap)
     await admin.start()
-    names = (WINDOWS, "bench.quix.alerts", "bench.bytewax.alerts")
-    await admin.create_topics([NewTopic(name, kafka.PARTITIONS, 1) for name in names])
+    await admin.create_topics([NewTopic(WINDOWS, kafka.PARTITIONS, 1)])
     await admin.close()
 
 
-def _commands(servers: Servers, count: int) -> list[tuple[str, list[str], dict[str, str]]]:
+def _tables(servers: Servers) -> None:
+    """Give the peers tables of their own with the same columns, keys and indexes."""
+    for peer in ("quix", "bytewax"):
+        servers.query(f"CREATE SCHEMA {peer}")
+        for table in ("event", "detection", "alert"):
+            servers.query(f"CREATE TABLE {peer}.{table} (LIKE {table} INCLUDING ALL)")
+
+
+def _commands(servers: Servers) -> list[tuple[str, list[str], dict[str, str]]]:
     """Return how each contender that can be had is started."""
-    here = {"PYTHONPATH": str(ROOT)}
     found = [("ours", python("processors"), {**servers.environment, "VIGIL_OPS_PORT": str(free_port())})]
-    state = servers.folder / "quix-state"
-    shutil.rmtree(state, ignore_errors=True)
-    peers = {
-        "quix": ["-m", "tests.bench.peers.quix", servers.bootstrap, str(count), str(state)],
-        "bytewax": ["-m", "bytewax.run", "tests.bench.peers.waxed"],
+    quix = [servers.bootstrap, _empty(servers, "quix"), servers.dsn]
+    peers: dict[str, tuple[str, Callable[[str], list[str]], dict[str, str]]] = {
+        "quix": ("quix", lambda _: ["-m", "tests.bench.peers.quix", *quix], {}),
+        "bytewax": ("bytewax", _recoverable(servers, "bytewax"), {"BENCH_DSN": servers.dsn}),
+        "bytewax-unkept": ("bytewax", _recoverable(servers, "bytewax-unkept"), {}),
     }
-    for name, argv in peers.items():
+    for name, (environment, arguments, more) in peers.items():
         try:
-            env = {**here, "BENCH_KAFKA": servers.bootstrap, "BENCH_EVERY": str(count)}
-            found.append((name, [python_of(name), *argv], env))
+            interpreter = python_of(environment)
         except BenchError as error:
-            print(f"{name}: {error}")
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
+        here = {"PYTHONPATH": str(ROOT), "BENCH_KAFKA": servers.bootstrap, **more}
+        found.append((name, [interpreter, *arguments(interpreter)], here))
     return found
+
+
+def _empty(servers: Servers, name: str) -> str:
+    """Return an empty folder for a peer's state."""
+    folder = servers.folder / f"state-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return str(folder)
+
+
+def _recoverable(servers: Servers, name: str) -> Callable[[str], list[str]]:
+    """Return the arguments of Bytewax with a recovery store, which is made first."""
+
+    def arguments(interpreter: str) -> list[str]:
+        folder = _empty(servers, name)
+        subprocess.run([interpreter, "-m", "bytewax.recovery", folder, "1"], check=True)
+        return ["-m", "bytewax.run", "tests.bench.peers.waxed", "-r", folder, "-s", "10", "-b", "0"]
+
+    return arguments
 
 
 def _progress(child: Child) -> Callable[[], int]:
@@ -99,6 +132,7 @@ def _pass(
     took = {}
     for name, (child, progress) in children.items():
         goal = before + count if name == "ours" else (number + 1) * count
+        child.check()
         cpu, began = child.cpu_s(), time.monotonic()
         child.thaw()
         wait_for(f"{name} and its windows", lambda p=progress, g=goal: p() >= g, child, look_s=0.01)  # type: ignore[misc]

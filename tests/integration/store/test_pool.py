@@ -325,3 +325,15 @@ async def test_who_listens_hears_of_a_server_that_stands_still_and_goes_on_when_
                 pass
         while not await anext(wakes):
             pass
+
+
+async def test_what_is_too_large_for_a_row_is_compressed_the_quick_way_where_the_server_can(
+    database: str,
+) -> None:
+    async with open_pool(SecretStr(database), "test", 1) as pool, pool.connection() as connection:
+        rows = await connection.execute(
+            """SELECT setting, coalesce('lz4' = ANY (enumvals), false) FROM pg_settings
+               WHERE name = 'default_toast_compression'"""
+        )
+        ((setting, can),) = await rows.fetchall()
+        assert (setting == "lz4") == can
