@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vigil.settings import MqttSettings
 
-EVERY_S: Final = 60.0
+EVERY_S: Final = 10.0
 WORRY: Final = timedelta(days=14)
 """The renewal begins 30 days before the end (`vigil.pki`); two weeks later it has failed often."""
 _log = structlog.get_logger(__name__)
