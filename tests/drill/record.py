@@ -1,4 +1,4 @@
-"""`python -m tests.drill.record FOLDER`: record what a watchdog sees while the platform is looked after.
+"""`python -m tests.drill.record FOLDER [KIND ...]`: record what a watchdog sees while the platform is looked after.
 
 Real servers and processes at real speed: calm minutes, polite restarts, kills that a supervisor
 mends, a member that joins and leaves its group, a rolling deployment that waits until each new
@@ -37,7 +37,7 @@ from tests.servers.real import RealStack
 from vigil.clock import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from fallback.probes import Looked
 
@@ -171,19 +171,27 @@ def _ready(port: int) -> bool:
     return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).is_success
 
 
-def record(running: Running, looker: Looker) -> list[Trace]:
-    """Record every kind once."""
+def record(running: Running, looker: Looker, kinds: Sequence[str]) -> list[Trace]:
+    """Record each kind once; without any named, all of them."""
     recorder = Recorder(running, looker)
-    recorder.record("calm", lambda: None, CALM_S)
-    for name in PLATFORM:
-        recorder.record(f"restart of {name}", partial(recorder.restart, name, signal.SIGTERM))
-    for name in PLATFORM:
-        recorder.record(f"kill of {name}", partial(recorder.restart, name, signal.SIGKILL))
-    recorder.record("rebalance", recorder.rebalance)
-    recorder.record("rolling deployment", recorder.rolling)
-    for part in ("broker", "postgres"):
-        recorder.record(f"restart of {part}", partial(recorder.server, part))
+    courses = courses_of(recorder)
+    for kind in kinds or courses:
+        disturb, seconds = courses[kind]
+        recorder.record(kind, disturb, seconds)
     return recorder.traces
+
+
+def courses_of(recorder: Recorder) -> dict[str, tuple[Callable[[], None], float]]:
+    """Return what is done for each kind, and how long is waited after it."""
+    courses: dict[str, tuple[Callable[[], None], float]] = {"calm": (lambda: None, CALM_S)}
+    for name in PLATFORM:
+        courses[f"restart of {name}"] = (partial(recorder.restart, name, signal.SIGTERM), SETTLE_S)
+        courses[f"kill of {name}"] = (partial(recorder.restart, name, signal.SIGKILL), SETTLE_S)
+    courses["rebalance"] = (recorder.rebalance, SETTLE_S)
+    courses["rolling deployment"] = (recorder.rolling, SETTLE_S)
+    for part in ("broker", "postgres"):
+        courses[f"restart of {part}"] = (partial(recorder.server, part), SETTLE_S)
+    return courses
 
 
 def main() -> int:
@@ -198,7 +206,7 @@ def main() -> int:
             until(drill.modes, READY_S, "the watchdog's page")
             drill.calm()
             with looker.running():
-                traces = record(running, looker)
+                traces = record(running, looker, sys.argv[2:])
     folder.mkdir(parents=True, exist_ok=True)
     for trace in traces:
         (folder / f"{trace.kind.replace(' ', '-')}.json").write_bytes(msgspec.json.encode(trace) + b"\n")
