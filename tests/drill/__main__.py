@@ -23,9 +23,11 @@ from tests.drill import residents
 from tests.drill.course import READY_S, SHORT_STAFF, Drill, say, until
 from tests.drill.faults import FAULTS
 from tests.drill.figures import report, unmet
-from tests.drill.running import platform
+from tests.drill.running import PLATFORM, platform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.drill.faults import Fault
 
 SHORT = 3
@@ -44,15 +46,17 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen(asked: argparse.Namespace) -> tuple[list[Fault], bool]:
-    """Return which faults are played, and whether processes are restarted politely at the end."""
+def chosen(asked: argparse.Namespace) -> tuple[Sequence[Fault], Sequence[str]]:
+    """Return which faults are played, and which processes are restarted politely at the end."""
     if asked.only:
-        return [fault for fault in FAULTS if fault.name == asked.only], asked.only == "rolling"
-    short = asked.short or bool(os.environ.get("QUICK"))
-    return list(FAULTS[: SHORT if short else None]), True
+        one = [fault for fault in FAULTS if fault.name == asked.only]
+        return one, PLATFORM if asked.only == "rolling" else ()
+    if asked.short or os.environ.get("QUICK"):
+        return FAULTS[:SHORT], PLATFORM[:1]
+    return FAULTS, PLATFORM
 
 
-def play(drill: Drill, faults: list[Fault], *, rolling: bool) -> None:
+def play(drill: Drill, faults: Sequence[Fault], rolling: Sequence[str]) -> None:
     """Play the faults one after the other; what breaks the course itself is among the figures."""
     try:
         until(drill.modes, READY_S, "the watchdog's page")
@@ -62,7 +66,7 @@ def play(drill: Drill, faults: list[Fault], *, rolling: bool) -> None:
         for fault in faults:
             drill.fault(fault)
         if rolling:
-            drill.rolling()
+            drill.rolling(rolling)
     except Exception as error:  # noqa: BLE001 - whatever it was, the figures are told, with it
         drill.figures.faults.append({"fault": "course", "error": str(error) or type(error).__name__})
 
@@ -83,7 +87,7 @@ def main() -> int:
         platform(asked.keep or Path(scratch), tables, asked.staff) as up,
     ):
         drill = Drill(up, asked.residents, asked.staff, rng)
-        play(drill, faults, rolling=rolling)
+        play(drill, faults, rolling)
     found = report(drill.figures, asked.seed)
     for sentence in unmet(found):
         say(f"not met: {sentence}")

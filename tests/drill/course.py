@@ -30,7 +30,7 @@ from vigil.settings import MqttSettings
 from vigil.topics import Address, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from tests.drill.faults import Fault
@@ -374,12 +374,12 @@ class Drill:
 
     # -- what must declare nothing ---------------------------------------------------------
 
-    def rolling(self) -> None:
-        """Restart each process politely, as a deployment does: no fallback may come of it."""
+    def rolling(self, names: Sequence[str] = PLATFORM) -> None:
+        """Restart processes politely, as a deployment does: no fallback may come of it."""
         self.calm()
         self._count_false("before the rolling restart")
         began = wall()
-        for name in PLATFORM:
+        for name in names:
             say(f"rolling restart of {name}")
             self._running.end(name, signal.SIGTERM)
             self._running.start(name)
