@@ -1,18 +1,26 @@
-"""The database's care: `python -m vigil.store migrate`."""
+"""The database's care: `python -m vigil.store migrate`, and `check`, which changes nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from vigil.clock import utc_now
 from vigil.errors import Misconfigured, Stop
 from vigil.settings import StoreSettings, load
+from vigil.store.check import check
 from vigil.store.migrations import has_timescale, is_apache, migrate
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
-async def _migrate(settings: StoreSettings) -> None:
+    from vigil.store.pool import Connection
+
+
+async def _connected(settings: StoreSettings, command: Callable[[Connection], Awaitable[int]]) -> int:
     try:
         connection = await psycopg.AsyncConnection.connect(
             settings.database_dsn.get_secret_value(),
@@ -22,26 +30,39 @@ async def _migrate(settings: StoreSettings) -> None:
     except psycopg.OperationalError as error:
         raise Misconfigured("VIGIL_DATABASE_DSN", f"the database does not answer: {error}") from None
     async with connection:
-        for name in (applied := await migrate(connection)):
-            print(f"applied {name}")
-        print("the schema is current" if applied else "the schema is current; there was nothing to apply")
-        if not await has_timescale(connection):
-            print("TimescaleDB is not there: plain tables, without compression and continuous aggregates")
-        elif await is_apache(connection):
-            print("TimescaleDB's Apache build: hypertables, without compression and continuous aggregates")
+        return await command(connection)
+
+
+async def _migrate(connection: Connection) -> int:
+    applied = await migrate(connection, lambda name: print(f"applied {name}", flush=True))
+    print("the schema is current" if applied else "the schema is current; there was nothing to apply")
+    if not await has_timescale(connection):
+        print("TimescaleDB is not there: plain tables, without compression and continuous aggregates")
+    elif await is_apache(connection):
+        print("TimescaleDB's Apache build: hypertables, without compression and continuous aggregates")
+    return 0
+
+
+async def _check(connection: Connection) -> int:
+    found = await check(connection, utc_now())
+    for finding in found:
+        print(f"{'ok ' if finding.good else 'BAD'} {finding.says}")
+    return 0 if all(finding.good for finding in found) else 1
+
+
+COMMANDS: Final = {"migrate": _migrate, "check": _check}
 
 
 def main() -> int:
     """Run the command named on the command line."""
-    if sys.argv[1:] != ["migrate"]:
-        print("usage: python -m vigil.store migrate", file=sys.stderr)
+    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
+        print(f"usage: python -m vigil.store {'|'.join(COMMANDS)}", file=sys.stderr)
         return 2
     try:
-        asyncio.run(_migrate(load(StoreSettings)))
+        return asyncio.run(_connected(load(StoreSettings), COMMANDS[sys.argv[1]]))
     except Stop as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from psycopg.sql import SQL
 from vigil.errors import Stop, TooNew
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vigil.store.pool import Connection
 
 _LOCK: Final = 0x56494749
@@ -70,11 +72,12 @@ def shipped() -> list[Migration]:
     return [Migration(f.name, f.read_text(encoding="utf-8")) for f in files]
 
 
-async def migrate(connection: Connection) -> list[str]:
+async def migrate(connection: Connection, tell: Callable[[str], object] = str) -> list[str]:
     """Apply what is missing.
 
     Args:
         connection: In autocommit; the role owns the schema.
+        tell: Hears the name of each migration as soon as it is applied.
 
     Returns:
         Names of the migrations applied now.
@@ -88,11 +91,12 @@ async def migrate(connection: Connection) -> list[str]:
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
         )
-        applied = [
-            await _apply(connection, migration)
-            for migration in await _missing(connection)
-            if not (migration.needs_community and await is_apache(connection))
-        ]
+        applied = []
+        for migration in await missing(connection):
+            if not (migration.needs_community and await is_apache(connection)):
+                await _apply(connection, migration)
+                applied.append(migration.name)
+                tell(migration.name)
         if _AGGREGATES in applied:
             await _fill_aggregates(connection)
     finally:
@@ -100,8 +104,16 @@ async def migrate(connection: Connection) -> list[str]:
     return applied
 
 
-async def _missing(connection: Connection) -> list[Migration]:
-    done = {row[0] for row in await (await connection.execute("SELECT name FROM migration")).fetchall()}
+async def missing(connection: Connection) -> list[Migration]:
+    """Return what has not been applied and could be, as far as the server's extensions go.
+
+    Raises:
+        TooNew: A newer version has migrated this database.
+    """
+    cursor = await connection.execute("SELECT to_regclass('migration') IS NULL")
+    new = await cursor.fetchone() == (True,)
+    rows = [] if new else await (await connection.execute("SELECT name FROM migration")).fetchall()
+    done = {name for (name,) in rows}
     known = shipped()
     if unknown := sorted(done - {migration.name for migration in known}):
         raise TooNew(unknown)
@@ -109,7 +121,7 @@ async def _missing(connection: Connection) -> list[Migration]:
     return [m for m in known if m.name not in done and (timescale or not m.needs_timescale)]
 
 
-async def _apply(connection: Connection, migration: Migration) -> str:
+async def _apply(connection: Connection, migration: Migration) -> None:
     for _ in range(_TRIES):
         try:
             async with connection.transaction():
@@ -120,7 +132,7 @@ async def _apply(connection: Connection, migration: Migration) -> str:
             _log.warning("migration gives way", name=migration.name)
             await asyncio.sleep(_PAUSE_S)
         else:
-            return migration.name
+            return
     raise Stop(f"migration {migration.name} does not get its locks: end the transaction that holds them")
 
 
