@@ -16,7 +16,7 @@ from vigil.errors import Rejected
 from vigil.topics import KAFKA_OF_KIND, Kind
 
 if TYPE_CHECKING:
-    from vigil.events import Envelope
+    from vigil.events import Claims
     from vigil.registry import Registry
     from vigil.topics import Topic
 
@@ -53,17 +53,19 @@ def translate(topic: str, payload: bytes, registry: Registry | None, dropped: in
             again, then have the last word.
         dropped: Bytes that the message had beyond its payload's, and nobody kept.
     """
-    envelope: Envelope | None = None
+    envelope: Claims | None = None
     try:
         parsed = topics.parse(topic)
         _check_whole(payload, dropped)
         if parsed.kind in _SHAPES:
             return _state(parsed, topic, payload, registry)
-        envelope = events.decode(payload)
+        whole = events.read(payload)
+        envelope = whole or events.decode(payload)
         events.check_origin(envelope, parsed)
         if registry is not None:
             registry.device(parsed.address, envelope.subject)
-        events.decode_data(envelope)
+        if whole is None:  # which of its parts is wrong
+            events.decode_data(events.decode(payload))
         return Record(KAFKA_OF_KIND[parsed.kind], parsed.address.node.encode(), payload)
     except Rejected as rejected:
         return dead_letter(topic, payload, rejected, envelope)
@@ -84,7 +86,7 @@ def _state(parsed: Topic, topic: str, payload: bytes, registry: Registry | None)
     return Record(topics.STATE, parsed.address.node.encode(), payload, (("topic", topic.encode()),))
 
 
-def dead_letter(topic: str, payload: bytes, why: Rejected, envelope: Envelope | None) -> Record:
+def dead_letter(topic: str, payload: bytes, why: Rejected, envelope: Claims | None) -> Record:
     """Return the dead letter of a message.
 
     Args:

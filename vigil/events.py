@@ -11,9 +11,11 @@ is derived from those four, so that a re-sent event is recognised wherever it tu
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal, Protocol, Union
 
 import msgspec
 from msgspec import Meta, Struct
@@ -31,8 +33,11 @@ _UUID_BITS: Final = ~0xF000_C000_0000_0000_0000
 """RFC 9562: the bits that say version and variant; all others are the hash's."""
 
 # \Z and not $, which would let a line feed pass at the end.
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
-Boot = Annotated[str, Meta(pattern=r"^[0-9]{1,9}-[0-9a-f]{8}\Z")]
+_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z"
+_BOOT: Final = r"^[0-9]{1,9}-[0-9a-f]{8}\Z"
+_QUANTITY: Final = r"^[a-z][a-z0-9_]{0,47}\Z"
+Id = Annotated[str, Meta(pattern=_ID)]
+Boot = Annotated[str, Meta(pattern=_BOOT)]
 Seq = Annotated[int, Meta(ge=1, le=2**62)]
 Score = Annotated[float, Meta(ge=0, le=1)]
 Clock = Literal["synced", "holdover", "unsynced"]
@@ -59,6 +64,12 @@ def event_id(node: str, boot: str, lane: Lane, seq: int) -> uuid.UUID:
 def _is_event_id(id_: uuid.UUID, node: str, boot: str, lane: Lane, seq: int) -> bool:
     """Return whether `id_` is `event_id` of the rest; a tenth of the cost of making that to compare."""
     return id_.int == _derived(f"event/{node}/{boot}/{lane}/{seq}")
+
+
+_id_of = lru_cache(maxsize=65536)(re.compile(_ID).match)
+_boot_of = lru_cache(maxsize=65536)(re.compile(_BOOT).match)
+_quantity_of = lru_cache(maxsize=1024)(re.compile(_QUANTITY).match)
+"""Whether a name is as it has to be; the same names come again and again."""
 
 
 class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -187,10 +198,15 @@ class SensorChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Readings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Batched readings of one quantity, `interval_s` apart, the first at the event's time."""
 
-    quantity: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+    quantity: str
     interval_s: Annotated[float, Meta(gt=0)]
     values: Annotated[list[float], Meta(min_length=1, max_length=2000)]
     zone: Id | None = None
+
+    def __post_init__(self) -> None:
+        """Check the quantity, which is half the cost of decoding where msgspec does it."""
+        if _quantity_of(self.quantity) is None:
+            raise ValueError("`quantity` is not of a-z, 0-9 and _")
 
 
 class DeviceHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -363,6 +379,82 @@ def decode(payload: bytes) -> Envelope:
     return envelope
 
 
+class Claims(Protocol):
+    """What an event says of itself, whether its data are decoded or not."""
+
+    @property
+    def id(self) -> uuid.UUID:
+        """As `Envelope.id`."""
+
+    @property
+    def source(self) -> str:
+        """As `Envelope.source`."""
+
+    @property
+    def subject(self) -> str:
+        """As `Envelope.subject`."""
+
+    @property
+    def type(self) -> str:
+        """As `Envelope.type`."""
+
+    @property
+    def boot(self) -> str:
+        """As `Envelope.boot`."""
+
+    @property
+    def lane(self) -> Lane:
+        """As `Envelope.lane`."""
+
+    @property
+    def seq(self) -> int:
+        """As `Envelope.seq`."""
+
+
+def _whole(type_: str, shape: type[Any]) -> type[Any]:
+    """Return the struct of an event with its data in it: `Envelope` with the data's shape.
+
+    The type is the tag by which msgspec chooses among these; `read` checks the names.
+    """
+    checked = {"subject": str, "boot": str, "data": shape}
+    fields: list[Any] = [
+        (field.name, checked.get(field.name, field.type))
+        if field.required
+        else (field.name, field.type, field.default)
+        for field in msgspec.structs.fields(Envelope)
+        if field.name != "type"
+    ]
+    return msgspec.defstruct(
+        shape.__name__,
+        fields,
+        frozen=True,
+        kw_only=True,
+        tag_field="type",
+        tag=type_,
+        namespace={"type": type_},
+    )
+
+
+_read = msgspec.json.Decoder(Union[tuple(_whole(name, shape) for name, shape in DATA.items())]).decode  # noqa: UP007 - made here
+
+
+def read(payload: bytes) -> Claims | None:
+    """Decode and check a whole event at once, data included; None where anything is wrong.
+
+    For whoever needs no more than a yes, in half the time.  What it accepts, `decode` and `decode_data`
+    accept with the same result; about the rest they have the last word, and say what is wrong.
+    """
+    if len(payload) > MAX_PAYLOAD:
+        return None
+    try:
+        if not payload.isascii():
+            payload.decode()  # as in `decode`
+        event: Claims = _read(payload)
+    except UNREADABLE:
+        return None
+    return event if _id_of(event.subject) and _boot_of(event.boot) else None
+
+
 def decode_data(envelope: Envelope) -> Data:
     """Decode an envelope's data by its type.
 
@@ -376,7 +468,7 @@ def decode_data(envelope: Envelope) -> Data:
     return data
 
 
-def check_origin(envelope: Envelope, topic: Topic) -> None:
+def check_origin(envelope: Claims, topic: Topic) -> None:
     """Check that an event says the same of itself as the topic it came by.
 
     Raises:

@@ -217,6 +217,58 @@ def test_fields_that_a_later_edge_adds_do_no_harm() -> None:
     assert events.decode(changed(later="yes")).seq == 1
 
 
+def both(payload: bytes) -> tuple[Any, Any]:
+    """Return an event as `read` has it at once, and as the other two have it one after the other."""
+    whole: Any = events.read(payload)
+    try:
+        envelope = events.decode(payload)
+        data = events.decode_data(envelope)
+    except Rejected:
+        return whole, None
+    fields = msgspec.structs.asdict(envelope) | {"data": data}
+    return whole and msgspec.structs.asdict(whole) | {"type": whole.type}, fields
+
+
+@given(some_data, moments, st.integers(1, 2**62), st.sampled_from(["synced", "holdover", "unsynced"]))
+def test_an_event_read_at_once_is_the_same_as_one_decoded_in_two_steps(
+    data: Any, time: datetime, seq: int, clock: Any
+) -> None:
+    sent = event(data, seq, time=time, clock=clock, clockerr=0.5)
+    at_once, in_steps = both(events.encode(sent))
+    assert at_once == in_steps
+    whole = events.read(events.encode(sent))
+    assert whole is not None
+    events.check_origin(whole, topics.parse(mqtt_topic(sent)))
+
+
+NOT_VALID = [make() for make in MALFORMED.values()]
+NOT_VALID += [changed(type=type_, data=data) for type_, several in BAD_DATA.items() for data in several]
+NOT_VALID += [changed(type="vigil.alarm.sos.v2"), events.encode(event()) + b" " * MAX_PAYLOAD]
+
+
+@pytest.mark.parametrize("payload", NOT_VALID, ids=range(len(NOT_VALID)))
+def test_what_the_two_steps_reject_is_not_read_at_once(payload: bytes) -> None:
+    assert both(payload) == (None, None)
+
+
+@given(st.data(), some_data)
+def test_nothing_is_read_at_once_that_the_two_steps_would_reject_or_see_differently(
+    draw: st.DataObject, data: Any
+) -> None:
+    payload = bytearray(events.encode(event(data)))
+    for _ in range(draw.draw(st.integers(1, 3))):
+        at = draw.draw(st.integers(0, len(payload) - 1))
+        payload[at : at + draw.draw(st.integers(0, 2))] = draw.draw(st.binary(max_size=2))
+    at_once, in_steps = both(bytes(payload))
+    assert at_once in (None, in_steps)
+
+
+@pytest.mark.parametrize("twice", [b"vigil.alarm.answer.v1", b"vigil.alarm.sos.v1"])
+def test_of_a_type_given_twice_the_last_counts_for_both(twice: bytes) -> None:
+    at_once, in_steps = both(replaced(b'"seq":1', b'"seq":1,"type":"' + twice + b'"'))
+    assert at_once == in_steps
+
+
 WRONG_ORIGIN: dict[str, tuple[str, Callable[[], Envelope]]] = {
     "another node's": ("vigil/v1/c1/e1/n2/alarm/pendant", event),
     "another estate's": ("vigil/v1/c1/e2/n1/alarm/pendant", event),
