@@ -111,6 +111,28 @@ class Udp(_Spec, frozen=True, kw_only=True, tag="udp", tag_field="kind"):
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
 
 
+class SerialLine(_Spec, frozen=True, kw_only=True, tag="serial", tag_field="kind"):
+    """A receiver on a serial port that passes wearables' lines on; a device's `address` is its name there.
+
+    Attributes:
+        path: The port, such as `/dev/ttyUSB0`.
+        baud: Its speed; 8 data bits, no parity, one stop bit.
+    """
+
+    path: str
+    baud: Literal[9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600] = 115200
+
+
+class Ble(_Spec, frozen=True, kw_only=True, tag="ble", tag_field="kind"):
+    """Wearables that send lines over Bluetooth LE; a device's `address` is its Bluetooth address.
+
+    Attributes:
+        notify: The characteristic that they notify on; by default the Nordic UART service's.
+    """
+
+    notify: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f-]{36}$")] = "6e400003-b5a3-f393-e0a9-e50e24dcca9e"
+
+
 class Http(_Spec, frozen=True, kw_only=True, tag="http", tag_field="kind"):
     """A webhook for sensors and hubs; a device's `address` is its name there."""
 
@@ -180,7 +202,9 @@ class View(_Spec, frozen=True, kw_only=True):
     repeat: bool = False
 
 
-SourceSpec = Recordings | HomeLog | Simulator | Udp | Http | Zigbee2Mqtt | Frigate | Cameras
+SourceSpec = (
+    Recordings | HomeLog | Simulator | Udp | SerialLine | Ble | Http | Zigbee2Mqtt | Frigate | Cameras
+)
 
 
 class LogAlarm(_Spec, frozen=True, kw_only=True, tag="log", tag_field="kind"):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge import config, handshake, identity
-from edge.config import Cameras, Frigate, HomeLog, Recordings, Zigbee2Mqtt
+from edge.config import Ble, Cameras, Frigate, HomeLog, Recordings, SerialLine, Zigbee2Mqtt
 from edge.health import LOW_DISK_MB
 from vigil import mqtt
 from vigil.errors import Misconfigured, VigilError
@@ -101,6 +101,15 @@ def _sources(node: Node) -> Iterator[Finding]:
             yield Finding(well=False, what=f"Source {name}: there is no {spec.path}.")
         elif isinstance(spec, Cameras):
             yield from _cameras(name, spec)
+        elif isinstance(spec, SerialLine) and not os.access(spec.path, os.R_OK):
+            yield Finding(
+                well=False,
+                what=f"Source {name}: {spec.path} is not there, or this user may not read it (group dialout).",
+            )
+        elif isinstance(spec, Ble) and find_spec("bleak") is None:
+            yield Finding(
+                well=False, what=f"Source {name} needs bleak: install vigil[wearables] on this box."
+            )
         elif isinstance(spec, Zigbee2Mqtt | Frigate):
             yield _answers(f"Source {name}", spec.host, spec.port)
 

@@ -27,6 +27,8 @@ _MODULES: Final[dict[type, tuple[str, str]]] = {
     config.HomeLog: ("edge.sources.home_log", "HomeLogSource"),
     config.Simulator: ("edge.sources.simulator", "SimulatorSource"),
     config.Udp: ("edge.sources.udp", "UdpSource"),
+    config.SerialLine: ("edge.sources.serial_line", "SerialSource"),
+    config.Ble: ("edge.sources.ble", "BleSource"),
     config.Http: ("edge.sources.http", "HttpSource"),
     config.Zigbee2Mqtt: ("edge.sources.brokered", "zigbee"),
     config.Frigate: ("edge.sources.brokered", "frigate_source"),

@@ -250,12 +250,14 @@ class TestRecordings:
 
 
 async def test_every_kind_of_source_in_a_file_has_a_builder() -> None:
-    kinds = ("udp", "http", "zigbee2mqtt", "frigate", "simulator", "cameras")
+    kinds = ("udp", "serial", "ble", "http", "zigbee2mqtt", "frigate", "simulator", "cameras")
     raw = {
         "community": "c1",
         "estate": "e1",
         "node": "n1",
-        "sources": {kind: {"kind": kind} for kind in kinds},
+        "sources": {
+            kind: {"kind": kind} | ({"path": "/dev/ttyUSB0"} if kind == "serial" else {}) for kind in kinds
+        },
     }
     assert set(build(config.parse(json.dumps(raw).encode()), utc_now, time.monotonic)) == set(kinds)
 
