@@ -36,8 +36,8 @@ def free_port() -> int:
         return port
 
 
-def environment(database: str, port: int) -> dict[str, str]:
-    return os.environ | {"VIGIL_DATABASE_DSN": database, "VIGIL_API_PORT": str(port)}
+def environment(database: str, port: int, **more: str) -> dict[str, str]:
+    return os.environ | {"VIGIL_DATABASE_DSN": database, "VIGIL_API_PORT": str(port)} | more
 
 
 async def reader(database: str) -> str:
@@ -46,10 +46,13 @@ async def reader(database: str) -> str:
 
 
 @contextmanager
-def running(database: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+def running(database: str, **more: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "api"], env=environment(database, port), stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "api"],
+        env=environment(database, port, **more),
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S) as client:
