@@ -8,8 +8,8 @@ Rules
 -----
 1. A row goes when it is older than its class is kept, by the time that it happened; canaries by a
    class of their own, wherever they are.  A class without a row in `retention` is kept for ever.
-2. Alerts, their transitions, the detections they rest on, watermarks, what edges gave up, and the
-   access log are in no class: they are kept.  Of canaries' alerts only the canary's own rows go.
+2. Alerts, their transitions, the detections they rest on, watermarks, what edges gave up, what is
+   remembered of a resident, and the access log are in no class: they are kept.  Of canaries' alerts only the canary's own rows go.
 3. An event whose row is gone stays accounted for, and is no new one when it is sent again
    (`vigil.store.intake.given_up`).
 4. One process at a time deletes, a batch per transaction; whoever writes an alarm is never kept
@@ -71,10 +71,12 @@ _BY_KEY: Final = """
         RETURNING 1)
     SELECT count(*) FROM gone
 """
-_MEMORY: Final = """
+# A canary is a subject of its own, so nobody decides on it again.
+_CANARY_MEMORY: Final = """
     WITH gone AS (
         DELETE FROM detector_state s USING (
-            SELECT detector, subject FROM detector_state WHERE changed_at < %(before)s AND subject LIKE '{0}'
+            SELECT detector, subject FROM detector_state
+            WHERE changed_at < %(before)s AND subject LIKE 'canary:%%'
               AND NOT EXISTS (SELECT FROM deadline d WHERE d.detector = detector_state.detector
                                                        AND d.subject = detector_state.subject)
             LIMIT %(most)s FOR UPDATE SKIP LOCKED) old
@@ -99,7 +101,7 @@ _STATEMENTS: Final[tuple[tuple[str, str, str], ...]] = (
         (f"canary {table}", CANARY, _CANARY_EVENTS.format(table))
         for table in ("event", "telemetry", "health")
     ),
-    ("canary memory", CANARY, _MEMORY.format("canary:%%")),
+    ("canary memory", CANARY, _CANARY_MEMORY),
     (
         "canary implausible",
         CANARY,
@@ -128,7 +130,6 @@ _STATEMENTS: Final[tuple[tuple[str, str, str], ...]] = (
         "detection",
         _BY_KEY.format(table="detection", key="id", where=f"made_at < %(before)s AND {_UNUSED}"),
     ),
-    ("memory", "memory", _MEMORY.format("%%")),
     (
         "registry_change",
         "registry_change",

@@ -135,7 +135,6 @@ OLD = {
     "detection": """INSERT INTO detection (id, event, time, kind, subject, estate, device, score, model, model_version,
                                            explanation, made_at)
                     VALUES (%(id)s, %(id)s, %(at)s, 'fall', 's', 'e', 'd', 1, 'm', '1', '{}', %(at)s)""",
-    "memory": "INSERT INTO detector_state VALUES ('falls', %(id)s, '{}', %(at)s)",
     "registry_change": "INSERT INTO registry_change (device, at) VALUES (%(id)s, %(at)s)",
     "heartbeat": "INSERT INTO heartbeat VALUES (%(id)s, %(at)s, '{}')",
 }
@@ -161,10 +160,8 @@ async def test_a_row_goes_after_its_classs_time_and_not_before(plain: Any) -> No
 async def test_what_an_alert_rests_on_stays_with_it_for_ever(plain: Any) -> None:
     await falls(plain, NOW, NOW + SECOND, None, SECOND)
     before = await counts(plain)
-    assert await trimmed(plain, NOW + 3650 * DAY) == {"event": 1, "memory": 1}
-    assert await counts(plain) == {
-        what: count for what, count in before.items() if what not in ("event", "detector_state")
-    }
+    assert await trimmed(plain, NOW + 3650 * DAY) == {"event": 1}
+    assert await counts(plain) == {what: count for what, count in before.items() if what != "event"}
 
 
 async def test_a_canarys_alert_that_turned_out_to_be_real_stays_whole(plain: Any) -> None:
