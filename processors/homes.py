@@ -14,6 +14,8 @@ Rules
    withdrawn is forgotten.
 4. Whose front doors are known (`profile.exit_doors`, ids of devices) can go out; others cannot.
 5. Two people in one home are watched as one, by their zone.
+6. What is remembered but cannot be read (another version wrote it) is begun anew, a profile or a
+   time zone that cannot be read is taken for none, and each is logged: no sign of life is lost by it.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import structlog
@@ -43,6 +45,7 @@ from vigil.store.registry import refresh
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import tzinfo
 
     from processors.arrivals import Arrival
     from vigil.clock import Clock
@@ -54,6 +57,7 @@ PAST: Final = "routines_past"
 EVERY_S: Final = 5.0
 PRIORITY: Final = {"night_trips": Priority.MEDIUM}
 """Of what is not urgent; everything else that is missed is high."""
+_Row = TypeVar("_Row", bound=msgspec.Struct)
 _log = structlog.get_logger(__name__)
 
 
@@ -100,7 +104,7 @@ async def take_in(
         return told
     zones = await homes.time_zones(connection)
     rows = await detections.load_states(connection, ROUTINES, changed)
-    before = {subject: msgspec.convert(row, Watched) for subject, row in rows.items()}
+    before = {subject: _read(row, Watched) for subject, row in rows.items()}
     after: dict[str, Watched] = {}
     ended: dict[str, list[Ended]] = {}
     for subject, some in changed.items():
@@ -160,11 +164,11 @@ def _seen(arrival: Arrival) -> Seen:
     data = arrival.data
     assert isinstance(data, SensorChanged)  # noqa: S101 - `_by_subject` chose them
     people = arrival.device.residents(arrival.happened)
-    exits = {door for person in people for door in person.profile.get("exit_doors", ())}
+    exits = [door for person in people for door in _listed(person.profile, "exit_doors")]
     return Seen(arrival.happened, data.sensor, data.state, arrival.device.id in exits)
 
 
-def _home(device: Device, zone: ZoneInfo, now: datetime) -> Home:
+def _home(device: Device, zone: tzinfo, now: datetime) -> Home:
     """Return what a resident's profile says of planned absences; of two people none counts alone."""
     people = device.residents(now)
     planned = [_absences(person.profile) for person in people]
@@ -174,7 +178,7 @@ def _home(device: Device, zone: ZoneInfo, now: datetime) -> Home:
 def _absences(profile: Mapping[str, Any]) -> tuple[tuple[datetime, datetime], ...]:
     """Read `absences`: a list of `{"from": ..., "until": ...}`; what cannot be read plans nothing."""
     found = []
-    for entry in profile.get("absences", ()):
+    for entry in _listed(profile, "absences"):
         try:
             begin, end = (datetime.fromisoformat(entry[key]) for key in ("from", "until"))
         except (KeyError, TypeError, ValueError):
@@ -184,12 +188,22 @@ def _absences(profile: Mapping[str, Any]) -> tuple[tuple[datetime, datetime], ..
     return tuple(found)
 
 
+def _listed(profile: Mapping[str, Any], key: str) -> list[Any]:
+    listed = profile.get(key)
+    return listed if isinstance(listed, list) else []
+
+
 def _aware(at: datetime) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _zone(zones: Mapping[str, str], registry: Registry, device: Device) -> ZoneInfo:
-    return ZoneInfo(zones[registry.nodes[device.node].community])
+def _zone(zones: Mapping[str, str], registry: Registry, device: Device) -> tzinfo:
+    name = zones[registry.nodes[device.node].community]
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        _log.error("time zone is not known here; homes are watched by UTC", zone=name)
+        return UTC
 
 
 async def _learned(
@@ -205,9 +219,8 @@ async def _learned(
     rows = await detections.load_states(connection, PAST, wanted)
     pasts, learned = {}, {}
     for subject in wanted:
-        watched, row = after[subject], rows.get(subject)
+        watched, past = after[subject], _read(rows.get(subject), History)
         device = registry.devices[watched.device]
-        past = None if row is None else msgspec.convert(row, History, strict=False)
         home = _home(device, _zone(zones, registry, device), now)
         state, pasts[subject] = learn(watched.state, past, ended[subject], watched.state.last, home)
         learned[subject] = msgspec.structs.replace(watched, state=state)
@@ -227,6 +240,15 @@ async def _save(connection: Connection, watched: Mapping[str, Watched], now: dat
     await detections.save_states(connection, ROUTINES, _stored(saved), now)
     await detections.set_deadlines(connection, ROUTINES, dict.fromkeys(waits))
     await detections.set_deadlines(connection, ROUTINES, waits)
+
+
+def _read(row: Any, shape: type[_Row]) -> _Row | None:
+    """Return what a row remembers, if it can still be read."""
+    try:
+        return None if row is None else msgspec.convert(row, shape, strict=False)
+    except msgspec.ValidationError as error:
+        _log.error("what was remembered of a home cannot be read; begun anew", error=str(error))
+        return None
 
 
 def _stored(rows: Mapping[str, msgspec.Struct]) -> dict[str, Any]:
@@ -302,8 +324,8 @@ class HomeTicker:
         return bool(rows)
 
     async def _look(self, connection: Connection, rows: Mapping[str, Any], now: datetime) -> None:
-        watched = {subject: msgspec.convert(row, Watched) for subject, row in rows.items()}
-        known = {subject: one for subject, one in watched.items() if self._may(one, now)}
+        watched = {subject: _read(row, Watched) for subject, row in rows.items()}
+        known = {subject: one for subject, one in watched.items() if one and self._may(one, now)}
         zones = await homes.time_zones(connection)
         nodes = {subject: self._registry.devices[one.device].node for subject, one in known.items()}
         heard = await homes.last_heard(connection, nodes.values())

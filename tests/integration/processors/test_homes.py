@@ -165,3 +165,14 @@ async def test_nobody_s_door_and_a_canary_s_are_not_watched(connection: Any, han
     await connection.execute("DELETE FROM assignment WHERE device = 'door'")
     await sign(handler, connection, NOW, 1)
     assert await rows(connection, "SELECT FROM detector_state WHERE detector = 'routines'") == []
+
+
+async def test_what_cannot_be_read_costs_no_sign_of_life(connection: Any, handler: EventHandler) -> None:
+    await sign(handler, connection, NOW, 1)
+    await sign(handler, connection, NOW + HOUR, 2)
+    await connection.execute("""UPDATE detector_state SET state = '{"of": "another version"}'""")
+    await connection.execute("""UPDATE resident SET profile = '{"absences": [7], "exit_doors": null}'""")
+    await connection.execute("UPDATE community SET time_zone = 'Nowhere/At_All'")
+    await sign(handler, connection, NOW + 2 * HOUR, 3)
+    assert await rows(connection, "SELECT seq FROM event ORDER BY seq") == [(1,), (2,), (3,)]
+    assert [kind for kind, *_ in await looked(connection, NOW + 15 * HOUR)] == ["sensors_silent"]
