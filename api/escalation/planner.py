@@ -8,7 +8,8 @@ Rules
 -----
 1. An alert that nobody has goes along its policy's timeline; whatever is due goes out, also
    when a dead worker or a jumped clock made it late.  A clock that went back starts nothing
-   anew and holds nothing back: a beginning that lies ahead counts as now.
+   anew and holds nothing back: a beginning that lies ahead counts as now, and what lies
+   further ahead than the policy ever waits is drawn near.
 2. Past the last entry it is `unanswered`, and the last entries are said again until somebody
    answers.  Whatever was said before is labelled as a repeat.
 3. Acknowledged without attendance in time, and a silence that ends, open it again: a new round.
@@ -23,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from api.escalation.policies import Channel, Entry, Policy, Target, timeline
+from api.escalation.policies import Channel, Entry, Policy, Target, longest_wait, timeline
 from api.escalation.rota import Rota
 from vigil.alerts import OPEN, UNTAKEN, Action, Outcome, State, Step
 
@@ -148,7 +149,7 @@ def _holds_until(course: Course, facts: Facts) -> tuple[datetime | None, str]:
 
 
 def _go_on(course: Course, facts: Facts, now: datetime) -> Decision:
-    course = replace(course, started_at=min(course.started_at, now))
+    course = _drawn_near(course, now)
     entries = timeline(course.policy)
     if course.next >= len(entries):
         return _say_again(course, facts, now)
@@ -156,6 +157,13 @@ def _go_on(course: Course, facts: Facts, now: datetime) -> Decision:
     number = due[-1] + 1 if due else course.next
     step = Step(Action.NOTIFY, ACTOR) if due and facts.state is State.RAISED else None
     return Decision(replace(course, next=number, due_at=_at(course, number)), _calls(entries, due), step)
+
+
+def _drawn_near(course: Course, now: datetime) -> Course:
+    """Undo what a clock did that ran ahead and was put back (rule 1)."""
+    course = replace(course, started_at=min(course.started_at, now))
+    too_far = _at(course, course.next) - now - timedelta(seconds=longest_wait(course.policy))
+    return replace(course, started_at=course.started_at - max(too_far, timedelta()))
 
 
 def _calls(entries: tuple[Entry, ...], due: list[int]) -> tuple[Call, ...]:

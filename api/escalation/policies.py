@@ -116,6 +116,11 @@ def timeline(policy: Policy) -> tuple[Entry, ...]:
     return asked + tuple(sorted(entries, key=lambda entry: entry.wait_s))
 
 
+def longest_wait(policy: Policy) -> float:
+    """Return a bound, in seconds, of how far ahead the next moment of a policy can ever lie."""
+    return max(policy.again_every_s, timeline(policy)[-1].wait_s)
+
+
 def choose(stored: list[Stored], priority: Priority, estate: str, kind: str, hour: int) -> Policy:
     """Return the policy that applies: the most specific, then the newest; else the built-in one.
 

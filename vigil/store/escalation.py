@@ -254,12 +254,17 @@ async def notices_of(connection: Connection, alert: UUID) -> list[NoticeRecord]:
 async def pull_forward(connection: Connection, now: datetime) -> int:
     """Make due what waits although nobody has the alert and it should have been looked at.
 
-    A clock that was put back leaves rows that lie far ahead; they are looked at now.
+    A clock that was put back leaves rows that lie further ahead than their policy ever waits;
+    they are looked at now.
     """
     cursor = await connection.execute(
         """
         UPDATE escalation e SET due_at = %(now)s FROM alert a
-        WHERE a.id = e.alert AND e.started_at > %(now)s AND e.due_at > %(now)s
+        WHERE a.id = e.alert AND e.due_at > %(now)s AND (e.started_at > %(now)s
+              OR e.due_at > %(now)s + make_interval(secs => coalesce((e.policy->'ask'->>'within_s')::float8, 0)
+                  + greatest((e.policy->>'again_every_s')::float8, (
+                      SELECT max((s->>'wait_s')::float8 + (s->>'repeats')::float8 * (s->>'every_s')::float8)
+                      FROM jsonb_array_elements(e.policy->'steps') s))))
           AND a.state IN ('raised', 'notifying', 'delivered', 'unanswered')
         """,
         {"now": now},

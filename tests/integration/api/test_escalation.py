@@ -278,6 +278,18 @@ async def test_a_clock_that_was_put_back_holds_up_no_alert(night: Night) -> None
     assert "voice://li" in night.told
 
 
+async def test_a_clock_that_ran_ahead_for_a_while_silences_no_alert(night: Night) -> None:
+    await night.world.raise_alert()
+    await night.work()
+    night.world.clock.move(hours=5)
+    await night.work()
+    night.world.clock.move(hours=-5)
+    night.routes.sent.clear()
+    await night.worker.audit()
+    await night.wait(181)
+    assert night.told
+
+
 async def test_who_was_told_and_what_became_of_it_stands_on_the_alerts_page(night: Night) -> None:
     alert = await night.world.raise_alert()
     await night.work()
