@@ -29,7 +29,7 @@ from vigil import kafka, topics
 from vigil.clock import utc_now
 from vigil.errors import Stop, Unavailable
 from vigil.registry import Registry
-from vigil.runtime import retrying, run_until_stopped
+from vigil.runtime import retrying, run_until_stopped, watch_lag
 from vigil.settings import ProcessorSettings, load
 from vigil.store import heartbeats
 from vigil.store.pool import Pool, open_pool
@@ -73,6 +73,7 @@ async def serve(settings: ProcessorSettings) -> None:
             HomeTicker(pool, Registry(), utc_now).run(),
             _beat(pool, name, list(pipelines.values())),
             _watch_log(settings, list(pipelines.values())),
+            watch_lag(),
         )
 
 

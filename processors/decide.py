@@ -12,7 +12,9 @@ Rules
 3. A canary is about itself alone, so that it says nothing of any person and no earlier canary
    can hide it; it takes the same scoring and the same way.
 4. What is synthetic is weighed apart from what is real: a drill settles no real fall.
-5. What no model could judge is judged by the edge's own rule, or asked about: a classifier that
+5. What the resident's own sensors see of them counts where a fall is being asked about; a sensor that
+   two people share says nothing of either.
+6. What no model could judge is judged by the edge's own rule, or asked about: a classifier that
    fails degrades an alarm and never silences it.
 """
 
@@ -25,7 +27,16 @@ from typing import TYPE_CHECKING, Final
 from processors import fusion
 from processors.fusion import Episode, Evidence, Verdict
 from vigil.alerts import Priority
-from vigil.events import Answer, FallSuspected, Hazard, PoseSuspected, Sos, Stillness, derived_id
+from vigil.events import (
+    Answer,
+    FallSuspected,
+    Hazard,
+    PoseSuspected,
+    SensorChanged,
+    Sos,
+    Stillness,
+    derived_id,
+)
 from vigil.store.alerts import NewAlert
 from vigil.store.detections import Detection
 
@@ -109,6 +120,11 @@ def needs_episode(arrival: Arrival) -> bool:
     return isinstance(arrival.data, (FallSuspected, PoseSuspected, Stillness, Answer))
 
 
+def shows_activity(arrival: Arrival) -> bool:
+    """Return whether an event says that somebody does something: of no use unless a fall is asked about."""
+    return isinstance(arrival.data, SensorChanged) and arrival.data.state
+
+
 def decide(
     arrivals: Sequence[Arrival],
     scores: Mapping[UUID, Judged],
@@ -142,6 +158,13 @@ def _decide_one(made: Decisions, arrival: Arrival, judged: Judged | None, now: d
             _weigh_fall(made, arrival, judged, now)
         case Stillness() | Answer():
             _weigh(made, arrival, _plain_evidence(arrival), None, now)
+        case SensorChanged(state=True) if _asked_about(made, arrival):
+            _weigh(made, arrival, _plain_evidence(arrival), None, now)
+
+
+def _asked_about(made: Decisions, arrival: Arrival) -> bool:
+    episode = made.episodes.get(episode_of(arrival))
+    return episode is not None and episode.waiting
 
 
 def _raise_at_once(made: Decisions, arrival: Arrival, kind: str, sentence: Sentence, now: datetime) -> None:
@@ -175,6 +198,8 @@ def _plain_evidence(arrival: Arrival) -> Evidence:
     if isinstance(data, Stillness):
         share = data.still_s / data.watched_s if data.watched_s else None
         return Evidence(at=arrival.happened, device=arrival.device.id, still=share)
+    if isinstance(data, SensorChanged):
+        return Evidence(at=arrival.happened, device=arrival.device.id, activity=data.sensor)
     answer = data.answer if isinstance(data, Answer) else None
     return Evidence(at=arrival.happened, device=arrival.device.id, answer=answer)
 
@@ -184,12 +209,13 @@ def _weigh(
 ) -> None:
     """Take evidence into its episode; `detection` is what it became, if anything."""
     name = episode_of(arrival)
-    episode, verdict = fusion.step(made.episodes.get(name), evidence)
+    before = made.episodes.get(name)
+    episode, verdict = fusion.step(before, evidence)
     made.episodes[name] = episode
     if verdict is Verdict.WAIT:
         made.waits[name] = made.waits.get(name) or now + fusion.WAIT
         return
-    if episode.settled:
+    if episode.settled or (before is not None and before.waiting and not episode.waiting):
         made.waits[name] = None
     if verdict is Verdict.RAISE:
         standing = detection or _detection(arrival, "fall", _standing(episode), now)

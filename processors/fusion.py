@@ -10,7 +10,9 @@ Rules
 2. At `ALERT` or above the alarm is raised at once.
 3. From `REVIEW` to `ALERT` it waits at most `WAIT` for stillness or an answer, then it is
    raised: uncertain means raise.
-4. Stillness after the impact adds; walking about takes away, but only below `ALERT`.
+4. Stillness after the impact adds.  Walking about, and what the resident's own sensors see of them
+   afterwards, takes away, but only below `ALERT`; where that leaves less than `REVIEW`, the wait
+   ends, the fall is kept for review, and whatever follows is weighed anew.
 5. "I am fine" from the resident ends the wait without an alarm, and is kept as evidence;
    "help" raises at once, whatever the score.  Who is fine may fall the next moment: the answer
    settles what happened before it, and nothing that happened after.
@@ -42,6 +44,21 @@ STILL_LOGIT: Final = 2.2
 hand follows real falls for long enough."""
 MOVING_LOGIT: Final = -1.5
 
+ACTIVITY_LOGITS: Final = {
+    "motion": -0.4,
+    "presence": -0.4,
+    "door": -1.5,
+    "bed": -1.5,
+    "chair": -1.5,
+    "appliance": -1.5,
+    "water_use": -1.5,
+}
+"""What a sensor of the resident's own home says against a fall just before.  Who opens a tap or a door is
+on their feet, as one who walks about; who lies on the floor and tries to rise is motion too, so motion
+alone cannot end a wait from 0.6 upwards.  Chosen, not fitted, as the two above."""
+AFTERWARDS: Final = timedelta(seconds=5)
+"""From then on activity is another one than the fall itself, which moves things and people too."""
+
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one possible fall.
@@ -51,6 +68,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
         wearable: Highest probability that a worn device gave.
         cameras: Highest probability of each camera.
         still: Share of the watched seconds without movement, where that was measured.
+        activity: What the strongest sign of other activity afterwards takes away, in log-odds.
         waiting: Asked about; to be raised when the wait is over.
         settled: Raised, answered or given up: nothing more is to be raised.
         answered: When the resident said to be fine.
@@ -61,6 +79,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     wearable: float = 0.0
     cameras: dict[str, float] = {}
     still: float | None = None
+    activity: float = 0.0
     waiting: bool = False
     settled: bool = False
     answered: datetime | None = None
@@ -69,12 +88,13 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One sensor's word; exactly one of the last four is set.
+    """One sensor's word; exactly one of the last five is set.
 
     Attributes:
         at: When it happened.
         device: Which device said it.
         detection: Id of the detection it became, if it is one.
+        activity: Which kind of sensor saw the resident do something, a key of `ACTIVITY_LOGITS`.
     """
 
     at: datetime
@@ -84,6 +104,7 @@ class Evidence:
     camera: float | None = None
     still: float | None = None
     answer: str | None = None
+    activity: str | None = None
 
 
 class Verdict(StrEnum):
@@ -112,7 +133,7 @@ def step(episode: Episode | None, evidence: Evidence) -> tuple[Episode, Verdict]
 
 def _of_another(episode: Episode, evidence: Evidence) -> bool:
     """Return whether evidence is about something else than what an episode is about."""
-    if episode.waiting:
+    if episode.waiting or evidence.activity is not None:
         return False
     if episode.answered is not None and evidence.at > episode.answered:
         return True
@@ -122,8 +143,14 @@ def _of_another(episode: Episode, evidence: Evidence) -> bool:
 def _settled(episode: Episode, verdict: Verdict) -> Episode:
     """Mark an episode as settled when it is raised or answered, as waiting when it waits."""
     settled = episode.settled or verdict is Verdict.RAISE or episode.answered is not None
-    waiting = not settled and (episode.waiting or verdict is Verdict.WAIT)
+    waiting = not settled and (verdict is Verdict.WAIT or (episode.waiting and not _up_again(episode)))
     return msgspec.structs.replace(episode, settled=settled, waiting=waiting)
+
+
+def _up_again(episode: Episode) -> bool:
+    """Return whether what was seen of the resident afterwards leaves too little for an alarm."""
+    seen = episode.activity < 0 or (episode.still is not None and episode.still <= MOVING)
+    return seen and probability(episode) < REVIEW
 
 
 def overdue(episode: Episode) -> tuple[Episode, Verdict]:
@@ -139,8 +166,11 @@ def probability(episode: Episode) -> float:
     total = max(_logit(episode.wearable), 0) + max(_logit(seen), 0)
     if total == 0:
         total = max(_logit(episode.wearable), _logit(seen))
+    before = total
     if episode.still is not None:
-        total += _stillness(episode.still, total)
+        total += _stillness(episode.still, before)
+    if before < _logit(ALERT):
+        total += episode.activity
     return 1 / (1 + math.exp(-total))
 
 
@@ -156,12 +186,20 @@ def _joined(episode: Episode, evidence: Evidence) -> Episode:
         cameras[evidence.device] = max(cameras.get(evidence.device, 0.0), evidence.camera)
     return msgspec.structs.replace(
         episode,
-        last=episode.last if episode.settled else max(episode.last, evidence.at),
+        last=episode.last if episode.settled or evidence.activity else max(episode.last, evidence.at),
         wearable=max(episode.wearable, evidence.wearable or 0.0),
         cameras=cameras,
         still=evidence.still if evidence.still is not None else episode.still,
+        activity=min(episode.activity, _activity(episode, evidence)),
         detection=episode.detection or evidence.detection,
     )
+
+
+def _activity(episode: Episode, evidence: Evidence) -> float:
+    """Return what activity says against the fall: nothing, unless it came soon after, and is not it."""
+    if evidence.activity is None or not AFTERWARDS <= evidence.at - episode.last <= TOGETHER:
+        return 0.0
+    return ACTIVITY_LOGITS[evidence.activity]
 
 
 def _verdict(episode: Episode, evidence: Evidence) -> Verdict:

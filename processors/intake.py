@@ -20,7 +20,15 @@ from prometheus_client import Counter, Histogram
 
 from processors import homes
 from processors.arrivals import Sorted, dead_of, letter_id, sort
-from processors.decide import FALLS, Decisions, alert_of, decide, episode_of, needs_episode
+from processors.decide import (
+    FALLS,
+    Decisions,
+    alert_of,
+    decide,
+    episode_of,
+    needs_episode,
+    shows_activity,
+)
 from processors.fusion import Episode
 from vigil import events, topics
 from vigil.events import Birth, NodeState, Shed, Tombstone, derived_id
@@ -163,6 +171,8 @@ class EventHandler:
         self, connection: Connection, fresh: list[Arrival], scores: Mapping[UUID, Judged], now: datetime
     ) -> None:
         names = {episode_of(arrival) for arrival in fresh if needs_episode(arrival)}
+        active = {episode_of(arrival) for arrival in fresh if shows_activity(arrival)}
+        names |= await detections.waiting(connection, FALLS, active - names)
         known = await detections.load_states(connection, FALLS, names)
         episodes = {name: msgspec.convert(state, Episode) for name, state in known.items()}
         await record(connection, decide(fresh, scores, episodes, now), now)

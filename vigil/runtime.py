@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
+from prometheus_client import Histogram
 
 from vigil.errors import Unavailable
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 T = TypeVar("T")
+lag = Histogram(
+    "vigil_loop_lag_seconds",
+    "How much later than it had asked for the event loop went on: what computes on it delays all else.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+LOOK_S: Final = 0.25
+"""Between two looks at the loop's lag."""
 LONGEST_WAIT_S: Final = 10.0
 _log = structlog.get_logger(__name__)
 
@@ -54,3 +62,12 @@ async def retrying(attempt: Callable[[], Awaitable[T]]) -> T:
             _log.warning("waiting", error=str(error))
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
             wait = min(wait * 2, LONGEST_WAIT_S)
+
+
+async def watch_lag() -> None:
+    """Measure for ever how late the event loop is (pitfall 15: heartbeats share it)."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LOOK_S
+        await asyncio.sleep(LOOK_S)
+        lag.observe(max(loop.time() - due, 0.0))

@@ -112,6 +112,17 @@ async def load_states(connection: Connection, detector: str, subjects: Iterable[
     return {subject: state for subject, state in await cursor.fetchall() if state is not None}
 
 
+async def waiting(connection: Connection, detector: str, subjects: Iterable[str]) -> set[str]:
+    """Return which subjects a detector wants to look at again; nothing is locked."""
+    wanted = sorted(set(subjects))
+    if not wanted:
+        return set()
+    cursor = await connection.execute(
+        "SELECT subject FROM deadline WHERE detector = %s AND subject = ANY(%s)", [detector, wanted]
+    )
+    return {subject for (subject,) in await cursor.fetchall()}
+
+
 async def save_states(
     connection: Connection, detector: str, states: Mapping[str, Any], now: datetime
 ) -> None:

@@ -427,6 +427,19 @@ async def test_fine_cancels_the_wait(connection: Any, handler: EventHandler, mod
 
 
 @one_by_one
+async def test_who_opens_a_door_after_an_uncertain_fall_is_not_asked_about_any_longer(
+    connection: Any, handler: EventHandler, model: Model
+) -> None:
+    model.score_ = 0.7
+    await taken(handler.handle, connection, [record(event(fall(), 1))], NOW)
+    at = NOW + timedelta(seconds=10)
+    door = event(SensorChanged(sensor="door", state=True), 1, device="door", time=at)
+    await taken(handler.handle, connection, [record(door, at=at)], at)
+    assert not await ticker(connection, NOW + timedelta(hours=1)).step()
+    assert "alert" not in await counts(connection)
+
+
+@one_by_one
 async def test_lying_still_raises_what_waited(connection: Any, handler: EventHandler, model: Model) -> None:
     model.score_ = 0.7
     await taken(handler.handle, connection, [record(event(fall(), 1))], NOW)

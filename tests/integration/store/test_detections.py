@@ -94,6 +94,16 @@ async def test_a_deadline_that_is_set_again_stays_where_it_was(connection: Any) 
     assert list(await detections.claim_due(connection, "falls", LATER)) == ["a"]
 
 
+async def test_who_is_waited_for_is_known_without_a_lock(connect: Connect) -> None:
+    async with connect() as one, connect() as other:
+        await wait_for(one, "a")
+        async with one.transaction():
+            await detections.load_states(one, "falls", ["a"])
+            assert await detections.waiting(other, "falls", ["a", "b"]) == {"a"}
+        assert await detections.waiting(other, "routines", ["a"]) == set()
+        assert await detections.waiting(other, "falls", []) == set()
+
+
 async def test_a_wait_that_is_over_is_forgotten(connection: Any) -> None:
     await wait_for(connection, "a")
     await detections.set_deadlines(connection, "falls", {"a": None, "b": None})

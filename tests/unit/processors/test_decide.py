@@ -117,6 +117,38 @@ def test_fine_cancels_the_wait() -> None:
     assert (made.alerts, made.waits) == ([], {SUBJECT: None})
 
 
+TAP = SensorChanged(sensor="water_use", state=True)
+
+
+def test_a_tap_that_is_opened_after_an_uncertain_fall_ends_the_wait_for_who_lives_alone() -> None:
+    known = registry(device(Wearer()), device(Wearer(), id="tap"))
+    at = NOW - timedelta(seconds=20)
+    made = after(0.7, event(fall(), 1, time=at), event(TAP, 2, device="tap"), known=known)
+    assert (made.alerts, made.waits) == ([], {SUBJECT: None})
+
+
+@pytest.mark.parametrize(
+    ("wearers", "data"),
+    [
+        ((Wearer("r1"), Wearer("r2")), TAP),
+        ((Wearer("r2"),), TAP),
+        ((Wearer("r1"),), SensorChanged(sensor="water_use", state=False)),
+    ],
+)
+def test_what_another_may_have_done_or_a_tap_that_closes_ends_no_wait(
+    wearers: tuple[Wearer, ...], data: Any
+) -> None:
+    known = registry(device(Wearer()), device(*wearers, id="tap"))
+    at = NOW - timedelta(seconds=20)
+    made = after(0.7, event(fall(), 1, time=at), event(data, 2, device="tap"), known=known)
+    assert made.waits == {SUBJECT: NOW + fusion.WAIT}
+
+
+def test_a_tap_is_of_no_interest_where_no_fall_is_asked_about() -> None:
+    known = registry(device(Wearer()), device(Wearer(), id="tap"))
+    assert after(0, event(TAP, 1, device="tap"), known=known) == Decisions()
+
+
 def test_fine_and_then_another_uncertain_fall_in_one_batch_waits_again() -> None:
     later = NOW - timedelta(minutes=1)
     made = after(

@@ -33,10 +33,16 @@ def said(answer: str, at: Any = NOW) -> Evidence:
     return Evidence(at=at, device="a", answer=answer)
 
 
+def did(sensor: str, seconds: float = 10) -> Evidence:
+    return Evidence(at=NOW + timedelta(seconds=seconds), device="tap", activity=sensor)
+
+
 detections = st.builds(worn, scores, moments, devices) | st.builds(seen, scores, moments, devices)
 stillness = st.builds(lay, st.none() | scores, moments)
+not_walking = st.builds(lay, st.none() | st.floats(fusion.MOVING, 1, exclude_min=True), moments)
+activities = st.builds(did, st.sampled_from(sorted(fusion.ACTIVITY_LOGITS)), st.floats(-90, 90))
 answers = st.builds(said, st.sampled_from(["fine", "help"]), moments)
-anything = detections | stillness | answers
+anything = detections | stillness | answers | activities
 
 
 def fed(evidence: list[Evidence]) -> tuple[Episode | None, list[Verdict]]:
@@ -100,8 +106,10 @@ def test_who_is_uncertain_and_hears_nothing_raises(score: float) -> None:
     assert fusion.overdue(waiting)[1] is Verdict.RAISE
 
 
-@given(st.floats(REVIEW + 1e-6, ALERT - 1e-6), st.lists(detections | stillness, max_size=8))
-def test_nothing_but_an_answer_or_an_alarm_ends_a_wait(score: float, later: list[Evidence]) -> None:
+@given(st.floats(REVIEW + 1e-6, ALERT - 1e-6), st.lists(detections | not_walking, max_size=8))
+def test_nothing_but_an_answer_an_alarm_or_somebody_up_and_about_ends_a_wait(
+    score: float, later: list[Evidence]
+) -> None:
     episode, verdicts = fed([worn(score), *later])
     assert episode is not None
     raised = Verdict.RAISE in verdicts
@@ -120,6 +128,55 @@ def test_walking_about_takes_away_from_an_uncertain_fall_only() -> None:
     assert certain is not None
     assert fusion.probability(uncertain) < 0.8
     assert fusion.probability(certain) >= ALERT
+
+
+def test_who_walks_about_after_an_uncertain_fall_is_not_asked_about_any_longer() -> None:
+    episode, verdicts = fed([worn(0.6), lay(0.0)])
+    assert episode is not None
+    assert verdicts == [Verdict.WAIT, Verdict.KEEP]
+    assert not episode.waiting
+
+
+@pytest.mark.parametrize("sensor", ["door", "water_use", "appliance", "chair", "bed"])
+def test_who_opens_a_door_or_a_tap_after_an_uncertain_fall_is_on_their_feet(sensor: str) -> None:
+    episode, verdicts = fed([worn(0.7), did(sensor)])
+    assert episode is not None
+    assert verdicts == [Verdict.WAIT, Verdict.KEEP]
+    assert not episode.waiting
+
+
+def test_motion_alone_does_not_end_the_wait_for_a_likely_fall() -> None:
+    episode, verdicts = fed([worn(0.65), did("motion", 10), did("motion", 20), did("presence", 25)])
+    assert episode is not None
+    assert verdicts[-1] is Verdict.WAIT
+    assert fusion.overdue(episode)[1] is Verdict.RAISE
+
+
+@pytest.mark.parametrize("seconds", [-30, 0, 4.9, 60.1])
+def test_what_moves_before_at_or_long_after_a_fall_says_nothing_against_it(seconds: float) -> None:
+    episode, _ = fed([worn(0.6), did("door", seconds)])
+    assert episode is not None
+    assert episode.waiting
+    assert fusion.probability(episode) == pytest.approx(0.6)
+
+
+@given(st.floats(ALERT + 1e-6, 1), activities)
+def test_no_activity_takes_anything_from_a_certain_fall(score: float, seen_: Evidence) -> None:
+    episode, verdicts = fed([worn(score), seen_])
+    assert episode is not None
+    assert verdicts == [Verdict.RAISE, Verdict.KEEP]
+    assert fusion.probability(episode) >= ALERT
+
+
+@given(st.floats(ALERT + 1e-6, 1), st.integers(11, 60))
+def test_who_was_up_again_and_falls_for_certain_is_raised(score: float, seconds: int) -> None:
+    _, verdicts = fed([worn(0.6), did("door"), worn(score, NOW + timedelta(seconds=seconds))])
+    assert verdicts == [Verdict.WAIT, Verdict.KEEP, Verdict.RAISE]
+
+
+def test_an_uncertain_fall_after_the_first_is_asked_about_again_as_soon_as_both_say_enough() -> None:
+    _, verdicts = fed([worn(0.6), did("door"), worn(0.9, NOW + timedelta(seconds=30))])
+    assert verdicts == [Verdict.WAIT, Verdict.KEEP, Verdict.WAIT]
 
 
 def test_stillness_that_nobody_measured_says_nothing() -> None:

@@ -3,13 +3,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 
 from vigil import runtime
 from vigil.errors import Stalled, Unavailable
-from vigil.runtime import retrying, run_until_stopped
+from vigil.runtime import retrying, run_until_stopped, watch_lag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,3 +106,19 @@ async def test_another_error_is_not_waited_for() -> None:
 
     with pytest.raises(ValueError, match="a mistake"):
         await retrying(attempt)
+
+
+async def test_what_computes_on_the_loop_shows_as_its_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "LOOK_S", 0.01)  # a test need not wait for the real one
+
+    def told(what: str) -> float:
+        return REGISTRY.get_sample_value(f"vigil_loop_lag_seconds_{what}") or 0.0
+
+    looks, late = told("count"), told("sum")
+    watching = asyncio.create_task(watch_lag())
+    await asyncio.sleep(0)
+    time.sleep(0.2)  # noqa: ASYNC251 - what must never be done is what is measured
+    await asyncio.sleep(0.05)  # the watcher's turn was due before this
+    watching.cancel()
+    assert told("count") > looks
+    assert told("sum") - late >= 0.2 - 0.01
