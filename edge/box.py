@@ -15,6 +15,7 @@ import structlog
 
 from edge import sources
 from edge.health import BoxHealth
+from edge.home_assistant import Companion
 from edge.identity import Standing
 from edge.intake import Intake
 from edge.link import Link
@@ -30,6 +31,7 @@ from edge.sounder import Horn
 from edge.spool import Spool
 from edge.trigger import impact_and_posture
 from edge.worn import Worn
+from vigil.events import DeviceHealth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,6 +68,7 @@ class Box:
             Stop: The file or the spool cannot be used.
         """
         self._now, self._utc, self._notify = now, utc, notify
+        self._own_health: DeviceHealth | None = None
         kept = settings.edge_spool.with_name(settings.edge_spool.name + ".config.json")
         self._config = RemoteConfig(settings.edge_config, kept, self._apply)
         node = self._config.node
@@ -147,7 +150,13 @@ class Box:
         self.spool.close()
 
     def _built(self, node: Node) -> Mapping[str, Source]:
-        return sources.build(node, self._utc, lambda: self._now().mono)
+        built: dict[str, Source] = sources.build(node, self._utc, lambda: self._now().mono)
+        if node.home_assistant is not None:
+            # Beside the sources, since it is to be replaced and restarted as they are.
+            built["home assistant"] = Companion(
+                node.home_assistant, node, lambda: (self._own_health, self._link.up)
+            )
+        return built
 
     async def _apply(self, node: Node) -> None:
         """Put a config into effect: other sources, births, siren and bound."""
@@ -159,6 +168,8 @@ class Box:
 
     def _notice(self, readings: Sequence[Reading], _rows: Sequence[Row]) -> None:
         for reading in readings:
+            if reading.device == self.node.node and isinstance(reading.data, DeviceHealth):
+                self._own_health = reading.data
             for said in self._worn.take(reading):
                 self._noticed.put_nowait(said)
 

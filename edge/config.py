@@ -169,6 +169,12 @@ class Frigate(_Brokered, frozen=True, kw_only=True, tag="frigate", tag_field="ki
     base: str = "frigate"
 
 
+class HomeAssistant(_Brokered, frozen=True, kw_only=True):
+    """Home Assistant's broker, where the owner is shown how the box is; `prefix` is its discovery's."""
+
+    prefix: str = "homeassistant"
+
+
 class Cameras(_Spec, frozen=True, kw_only=True, tag="cameras", tag_field="kind"):
     """The cameras of a box, analysed together; no picture leaves it.
 
@@ -267,6 +273,7 @@ class Node(_Spec, frozen=True, kw_only=True):
         sources: By name.
         local_alarm: How the box makes itself heard.
         spool_max_mb: Bound of the spool.
+        home_assistant: Where the owner is shown how the box is; nowhere unless asked for.
         synthetic: Marks all that the node sends, for drills and demonstrations.
     """
 
@@ -278,6 +285,7 @@ class Node(_Spec, frozen=True, kw_only=True):
     sources: dict[str, SourceSpec] = {}
     local_alarm: LocalAlarmSpec = LogAlarm()
     spool_max_mb: Annotated[int, Meta(ge=1)] = 1024
+    home_assistant: HomeAssistant | None = None
     synthetic: Synthetic | None = None
 
     @property
