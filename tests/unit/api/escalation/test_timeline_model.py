@@ -68,7 +68,7 @@ def test_a_worker_that_wakes_when_told_to_says_everything_at_its_time(
 ) -> None:
     policy = Policy("any", 1, tuple(steps), ask=ask)
     moments = sorted({at for at, _, _ in plain(policy)})
-    course, spoken = begin(policy, NOW), []
+    course, spoken = begin(policy, NOW), list[int]()
     while len(spoken) < len(moments):
         now = course.due_at
         decision = advance(course, Facts(State.NOTIFYING, NOW), now)
