@@ -93,7 +93,7 @@ class Box:
             configure=self._config.take,
         )
         self._link = Link(settings, node.address, lambda: uuid.uuid4().hex[:12], rng)
-        self._standing = Standing(settings, lambda: self._link.up, utc)
+        self._standing = Standing(settings, self._link, utc)
         watch = Watch(looks_like_fall)
         self._publisher = Publisher(
             node, self._link, self.spool, self._intake, outbox, watch, horn, orders, now, rng

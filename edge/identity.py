@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 import structlog
@@ -34,6 +34,13 @@ class _End(Struct, frozen=True):
     not_after: datetime
 
 
+class Connection(Protocol):
+    """What is asked of the connection; `edge.link.Link` is one."""
+
+    up: bool
+    refused: str | None
+
+
 class Standing:
     """What is known of it.
 
@@ -42,29 +49,28 @@ class Standing:
         trouble: The same and an end that is near, for the node's health.
     """
 
-    def __init__(self, settings: MqttSettings, up: Callable[[], bool], utc: Callable[[], datetime]) -> None:
+    def __init__(self, settings: MqttSettings, link: Connection, utc: Callable[[], datetime]) -> None:
         """Take note of the settings.
 
         Args:
             settings: The broker's.
-            up: Whether the connection stands.
+            link: The connection.
             utc: The wall clock.
         """
-        self._settings, self._up, self._utc = settings, up, utc
+        self._settings, self._link, self._utc = settings, link, utc
         self.refused: str | None = None
         self.trouble: list[str] = []
 
     async def run(self) -> None:
-        """Look for ever; without TLS there is nothing to see."""
-        while self._settings.mqtt_ca is not None:
+        """Look for ever."""
+        while True:
             await self.step()
             await asyncio.sleep(EVERY_S)
-        await asyncio.Event().wait()
 
     async def step(self) -> None:
         """Look once."""
         before = self.refused
-        self.refused = None if self._up() else await asyncio.to_thread(self._why)
+        self.refused = None if self._link.up else await asyncio.to_thread(self._why)
         if self.refused and self.refused != before:
             _log.error("the broker turns this box away", why=self.refused)
         ending = ends_soon(self._settings.mqtt_cert, self._utc())
@@ -72,9 +78,12 @@ class Standing:
 
     def _why(self) -> str | None:
         try:
-            return handshake.why_refused(self._settings)
+            refused = handshake.why_refused(self._settings)
         except Misconfigured as error:
             return str(error)
+        if refused is None and self._link.refused is not None:
+            return f"the broker refuses this box ({self._link.refused}): check name and password"
+        return refused
 
 
 def ends_soon(certificate: Path | None, now: datetime) -> str | None:

@@ -80,6 +80,7 @@ class Link:
 
     Attributes:
         up: The broker is connected.
+        refused: The broker's word for turning us away, since it last took us; None while it has not.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Link:
         self._in_flight: set[int] = set()
         self._loop = asyncio.get_running_loop()
         self.up = False
+        self.refused: str | None = None
         self._client = mqtt.client(settings, address.node, window=WINDOW)
         self._client.reconnect_delay_set(*waits_s(rng))  # type: ignore[arg-type]  # paho says int, and only adds and doubles
         self._client.on_pre_connect = mqtt.guarded(self._before_connecting)
@@ -156,7 +158,7 @@ class Link:
         self, client: paho.Client, _userdata: Any, flags: Any, reason: Any, _properties: Any
     ) -> None:
         if reason.is_failure:
-            _log.warning("the broker refuses the connection", reason=str(reason))
+            self._loop.call_soon_threadsafe(self._now_refused, str(reason))
             return
         client.subscribe([(topic, 1) for topic in self._subscriptions()])
         self._loop.call_soon_threadsafe(self._now_up, self._session, flags.session_present)
@@ -183,11 +185,15 @@ class Link:
         self._loop.call_soon_threadsafe(self._listener.received, incoming)
 
     def _now_up(self, session: str, kept: bool) -> None:
-        self.up = True
+        self.up, self.refused = True, None
         connected_gauge.set(1)
         _log.info("connected to the broker", session=session)
         self.publish(self._address.topic(Kind.STATE), self._state(online=True), retain=True)
         self._listener.connected(session, kept=kept)
+
+    def _now_refused(self, reason: str) -> None:
+        self.refused = reason
+        _log.warning("the broker refuses the connection", reason=reason)
 
     def _now_down(self, reason: str) -> None:
         self.up = False

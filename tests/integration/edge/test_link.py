@@ -13,7 +13,10 @@ import pytest_asyncio
 
 from deploy.embedded.servers import Broker
 from edge.link import WINDOW, Incoming, Link
+from tests.conftest import lacking
 from tests.integration.edge.platform import Platform
+from tests.servers import mosquitto
+from tests.servers.mosquitto import Mosquitto
 from vigil import mqtt
 from vigil.events import PlatformState, Receipt, Sos, encode, envelope_of
 from vigil.settings import MqttSettings
@@ -121,6 +124,26 @@ async def test_each_connection_has_a_session_of_its_own_in_state_and_will(
     await connected.link.stop(1.0)
     await asyncio.to_thread(platform.wait, lambda: not platform.states[-1].online)
     assert platform.states[-1].session == second
+
+
+async def test_a_broker_that_does_not_take_the_password_is_remembered_by_its_word(
+    tmp_path: Path, address: Address
+) -> None:
+    if reason := mosquitto.missing():
+        lacking(reason)
+    server = Mosquitto(tmp_path / "guarded", users={"n1": "a secret"}, community=address.community)
+    server.start()
+    wrong = MqttSettings.model_validate(
+        {"mqtt_port": server.port, "mqtt_username": "n1", "mqtt_password": "a guess"}
+    )
+    connected = Connected(wrong, address)
+    async with asyncio.timeout(WAIT_S):
+        while connected.link.refused is None:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.01)
+    assert connected.link.refused == "Not authorized"
+    assert not connected.link.up
+    await connected.link.stop(1.0)
+    server.stop()
 
 
 async def test_a_broker_that_was_made_anew_does_not_know_the_node(

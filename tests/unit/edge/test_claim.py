@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 AUTHORITY = pki.new_authority("c1", START.utc)
 PLATFORM = Platform("https://platform.example", None)
+
+
+@dataclass
+class FakeLink:
+    up: bool
+    refused: str | None = None
 
 
 def granted(identity: Identity, node: str = "n1") -> Grant:
@@ -145,7 +152,7 @@ def test_a_broker_that_is_not_trusted_is_told_in_plain_words(said: str, helps: s
 @pytest.mark.asyncio
 async def test_a_box_whose_files_are_gone_says_so(tmp_path: Path) -> None:
     settings = MqttSettings(mqtt_ca=tmp_path / "ca.pem")
-    standing = Standing(settings, lambda: False, lambda: START.utc)
+    standing = Standing(settings, FakeLink(up=False), lambda: START.utc)
     await standing.step()
     assert "VIGIL_MQTT_CA" in str(standing.refused)
     assert standing.trouble == [standing.refused]
@@ -153,6 +160,17 @@ async def test_a_box_whose_files_are_gone_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_a_box_that_is_connected_is_not_refused(tmp_path: Path) -> None:
-    standing = Standing(MqttSettings(mqtt_ca=tmp_path / "ca.pem"), lambda: True, lambda: START.utc)
+    standing = Standing(MqttSettings(mqtt_ca=tmp_path / "ca.pem"), FakeLink(up=True), lambda: START.utc)
     await standing.step()
     assert standing.trouble == []
+
+
+@pytest.mark.asyncio
+async def test_a_wrong_password_is_told_until_the_broker_takes_the_box() -> None:
+    link = FakeLink(up=False, refused="Not authorized")
+    standing = Standing(MqttSettings(), link, lambda: START.utc)
+    await standing.step()
+    assert standing.trouble == ["the broker refuses this box (Not authorized): check name and password"]
+    link.up, link.refused = True, None
+    await standing.step()
+    assert standing.refused is None
