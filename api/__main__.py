@@ -16,6 +16,7 @@ import structlog
 
 from api import commands
 from api.app import create_app
+from api.delivery import Delivery
 from api.effect import Measuring
 from api.escalation.channels import AppriseSender, Mailbox, Routes
 from api.escalation.worker import Escalator
@@ -65,6 +66,7 @@ async def serve(settings: ApiSettings) -> None:
             hub.run(),
             escalator.run(settings.database_dsn),
             Measuring(planning, utc_now).run(),
+            Delivery(planning, utc_now).run(),
             Trimmer(care, utc_now).run(),
             serve_until_cancelled(create_app(services), socket, hub.close),
         )

@@ -28,6 +28,7 @@ from api import (
     staff,
     stream,
     tasks,
+    webhooks,
 )
 from api.console import answer, pages, take
 
@@ -64,6 +65,7 @@ PARTS: Final = (
         rota,
         policies,
         effect,
+        webhooks,
     ),
     *(claims, snapshot, pages, take, answer),
 )
