@@ -241,7 +241,11 @@ def carry_out(command: str, arguments: Sequence[str], now: datetime) -> str:
         parser.add_argument("--ca", help="authority of that address, where it is not a public one")
     else:
         parser.add_argument("--now", action="store_true", help="also when there is time left")
-    return _done(command, parser.parse_args(arguments), now)
+    chosen = parser.parse_args(arguments)
+    try:
+        return _done(command, chosen, now)
+    except OSError as error:
+        raise Stop(f"{error.filename or chosen.into} cannot be used: {error.strerror}") from None
 
 
 def _done(command: str, chosen: argparse.Namespace, now: datetime) -> str:

@@ -93,6 +93,10 @@ def test_the_command_ends_with_one_line(tmp_path: Path, capsys: pytest.CaptureFi
     assert "run `python -m edge claim` first" in capsys.readouterr().err
     assert main(["claim", "--code", "x", "--url", "http://far", "--into", str(tmp_path)]) == 1
     assert "not an https://" in capsys.readouterr().err
+    (tmp_path / "taken").write_text("")
+    claim = ["claim", "--code", "x", "--url", "http://127.0.0.1:9", "--into", str(tmp_path / "taken/here")]
+    assert main(claim) == 1
+    assert "cannot be used: Not a directory" in capsys.readouterr().err
 
 
 def test_a_code_is_twelve_symbols_that_cannot_be_misread() -> None:
