@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import Identity, May, View
 from api.auth import SomebodyDep, require
+from api.fields import PROSE
 from api.problems import RESPONSES, Denied, Taken
 from api.services import Services, ServicesDep
 from api.views import AlertDetail, AlertPage, AlertView, alert_detail, alert_view, holder_of
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/api/v1/alerts", tags=["alerts"], responses=RESPONSES)
 LONGEST_SILENCE_MIN: Final = SILENCE_AT_MOST // timedelta(minutes=1)
 
-Reason = Annotated[str, Field(max_length=500, examples=["Neighbour says she is at her daughter's"])]
+Reason = Annotated[
+    str, Field(max_length=500, pattern=PROSE, examples=["Neighbour says she is at her daughter's"])
+]
+_Rank = Annotated[int, msgspec.Meta(ge=1, le=len(URGENCY))]
 IfMatch = Annotated[str | None, Header(description='The ETag that was seen, such as `"3"`')]
 
 
@@ -92,7 +96,7 @@ def _position(cursor: str | None) -> Position | None:
         return None
     try:
         raw = base64.urlsafe_b64decode(cursor.encode())
-        return Position(*msgspec.json.decode(raw, type=tuple[int, datetime, UUID]))
+        return Position(*msgspec.json.decode(raw, type=tuple[_Rank, datetime, UUID]))
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise Rejected("invalid", "cursor: pass `next` of the page before as it came") from None
 

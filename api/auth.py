@@ -50,11 +50,12 @@ async def log_in(services: Services, account: str, password: str) -> Opened:
     """
     now = services.clock()
     async with services.pool.connection() as connection:
-        found = await accounts.find_account(connection, account)
+        # What is no text cannot be asked for, and is nobody's name.
+        found = await accounts.find_account(connection, account) if account.isprintable() else None
         _refuse_locked(found, now)
         kept = found.password if found and not found.disabled_at else None
         if not await asyncio.to_thread(services.passwords.verify, kept, password):
-            await _note_failure(connection, account, now)
+            await _note_failure(connection, found, now)
             raise Denied(HTTPStatus.UNAUTHORIZED, "wrong_password", "The name or the password is wrong.")
         secret = new_secret()
         await accounts.start_session(
@@ -70,10 +71,12 @@ def _refuse_locked(found: accounts.Account | None, now: datetime) -> None:
         raise Denied(HTTPStatus.UNAUTHORIZED, "locked", detail)
 
 
-async def _note_failure(connection: Connection, account: str, now: datetime) -> None:
-    locked_for = lock_after(await accounts.count_failure(connection, account))
+async def _note_failure(connection: Connection, found: accounts.Account | None, now: datetime) -> None:
+    if found is None:
+        return
+    locked_for = lock_after(await accounts.count_failure(connection, found.id))
     if locked_for:
-        await accounts.lock_account(connection, account, now + locked_for)
+        await accounts.lock_account(connection, found.id, now + locked_for)
 
 
 async def log_out(services: Services, request: Request) -> None:

@@ -176,12 +176,12 @@ async def _put_accounts(connection: Connection, demo: DemoCommunity, password: s
 
 
 async def _put_roster(connection: Connection, staff: Sequence[Staff], now: datetime) -> None:
-    """Give everybody with a duty two contacts in the mailbox, verified now, and shifts for the days to come.
+    """Give everybody who may be told two contacts in the mailbox, verified now, and who has a duty shifts.
 
     The mailbox is on this machine, so that it is known to work; real contacts are verified by a code.
     """
     on_duty = [person for person in staff if person.role in DUTY]
-    for person in on_duty:
+    for person in (*on_duty, *(person for person in staff if person.role == "community_manager")):
         for position, channel in enumerate((Channel.MESSAGE, Channel.VOICE)):
             url = f"{MAILBOX}{person.id}/{channel}"
             await escalation.put_contact(connection, person.id, position, channel, url, now)

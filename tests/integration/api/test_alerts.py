@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -237,3 +238,16 @@ async def test_a_request_that_is_not_as_it_should_be_is_told_where(world: World)
     assert {e["pointer"] for e in problem(wrong, 422)["errors"]} == {"/body/outcome", "/body/x"}
     problem(await li.get("/api/v1/nothing"), 404)
     problem(await li.put("/api/v1/alerts"), 405)
+
+
+async def test_a_reason_that_is_no_text_is_refused(world: World) -> None:
+    li = await world.person("li")
+    alert = await world.raise_alert()
+    body = {"version": 1, "reason": "a\x00b"}
+    problem(await li.post(f"/api/v1/alerts/{alert}/acknowledge", json=body), 422)
+
+
+async def test_a_cursor_that_was_made_up_is_refused(world: World) -> None:
+    li = await world.person("li")
+    made_up = base64.urlsafe_b64encode(b'[99999999999,"2026-03-01T00:00:00Z","%s"]' % (b"0" * 32)).decode()
+    problem(await li.get("/api/v1/alerts", params={"cursor": made_up}), 422)

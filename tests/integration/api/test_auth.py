@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -149,3 +150,14 @@ async def test_a_person_who_opens_what_is_not_theirs_gets_a_page_in_words(world:
     page = await li.get(f"/alerts/{alert}", headers={"Accept": "text/html", "Accept-Language": "en"})
     assert page.status_code == 404
     assert "Nothing here for you" in page.text
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "\ud800", "\n"])
+async def test_a_name_that_is_no_text_is_nobodys(world: World, name: str) -> None:
+    client = await world.client()
+    body = json.dumps({"account": name, "password": PASSWORD})
+    answer = await client.post("/api/v1/session", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (401, 422)
+    if name.isascii():
+        form = await client.post("/login", data={"account": name, "password": PASSWORD})
+        assert form.status_code in (401, 422)

@@ -58,6 +58,12 @@ def test_everybody_on_the_roster_may_go_on_duty_and_the_next_week_has_no_gap(dat
     assert gaps(rota.shifts, NOON) == []
 
 
+def test_the_phone_tree_reaches_everybody_on_it(database: str) -> None:
+    told = seeded(database, NOON).resolve(Target.PHONE_TREE, "cuihu", NOON)
+    assert {person.role for person in told} == {"supervisor", "community_manager"}
+    assert all(person.contacts for person in told)
+
+
 def test_a_second_start_adds_the_days_that_are_new_and_nothing_twice(database: str) -> None:
     before = seeded(database, NOON)
     assert len(seeded(database, NOON).shifts) == len(before.shifts)
