@@ -26,7 +26,7 @@ from typing import Final
 
 from api.escalation.policies import Channel, Entry, Policy, Target, longest_wait, timeline
 from api.escalation.rota import Rota
-from vigil.alerts import OPEN, UNTAKEN, Action, Outcome, State, Step
+from vigil.alerts import OPEN, SILENCE_AT_MOST, UNTAKEN, Action, Outcome, State, Step
 
 ACTOR: Final = "system:escalator"
 LOOK_AGAIN: Final = timedelta(seconds=60)
@@ -115,7 +115,7 @@ def advance(course: Course, facts: Facts, now: datetime) -> Decision:
         return Decision(replace(course, due_at=now + LOOK_AGAIN), step=step)
     if facts.state in UNTAKEN:
         return _go_on(_sooner(course, facts, now), facts, now)
-    ends, why = _holds_until(course, facts)
+    ends, why = _holds_until(course, facts, now)
     if ends is None:
         return Decision(replace(course, due_at=now + LOOK_AGAIN))
     if now < ends:
@@ -138,14 +138,20 @@ def _sooner(course: Course, facts: Facts, now: datetime) -> Course:
     return replace(course, started_at=min(course.started_at, now - timedelta(seconds=asked.within_s)))
 
 
-def _holds_until(course: Course, facts: Facts) -> tuple[datetime | None, str]:
+def _holds_until(course: Course, facts: Facts, now: datetime) -> tuple[datetime | None, str]:
     """Return when an alert that somebody has opens again, and why (rule 3)."""
-    if facts.state is State.SILENCED:
-        return facts.silenced_until, "the silence has ended"
+    if facts.state is State.SILENCED and facts.silenced_until is not None:
+        return _believable(facts.silenced_until, now, SILENCE_AT_MOST), "the silence has ended"
     if facts.state is State.ACKNOWLEDGED:
-        limit = course.policy.attend_within_s
-        return facts.since + timedelta(seconds=limit), f"nobody was there within {limit / 60:.0f} min"
+        limit = timedelta(seconds=course.policy.attend_within_s)
+        why = f"nobody was there within {limit / timedelta(minutes=1):.0f} min"
+        return _believable(facts.since + limit, now, 2 * limit), why
     return None, ""
+
+
+def _believable(ends: datetime, now: datetime, at_most: timedelta) -> datetime:
+    """Return when a wait ends; one that lies too far ahead was set by a clock that was put back, and ends now."""
+    return ends if ends <= now + at_most else now
 
 
 def _go_on(course: Course, facts: Facts, now: datetime) -> Decision:

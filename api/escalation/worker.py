@@ -49,6 +49,8 @@ LEASE: Final = timedelta(seconds=25)
 """How long a notice is a worker's: longer than a route may take, shorter than 30 s."""
 AUDIT_S: Final = 15.0
 ROTA_S: Final = 60.0
+SETTLE_S: Final = 60.0
+"""After a start boxes come back and people put the roster in; nothing is said of either before."""
 LATE: Final = timedelta(seconds=15)
 SENDERS: Final = 4
 """Notices under way at once: one route that hangs holds up nobody else's."""
@@ -86,8 +88,8 @@ class Escalator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._plan_when_woken(dsn), name="plan")
             group.create_task(self._repeat(self.audit, AUDIT_S), name="audit")
-            group.create_task(self._repeat(self.watch_nodes, AUDIT_S, first_s=AUDIT_S), name="nodes")
-            group.create_task(self._repeat(self.watch_rota, ROTA_S, first_s=ROTA_S), name="rota")
+            group.create_task(self._repeat(self.watch_nodes, AUDIT_S, first_s=SETTLE_S), name="nodes")
+            group.create_task(self._repeat(self.watch_rota, ROTA_S, first_s=SETTLE_S), name="rota")
             for number in range(SENDERS):
                 group.create_task(self._repeat(self.send_one, TICK_S), name=f"send-{number}")
 

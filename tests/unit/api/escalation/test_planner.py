@@ -288,3 +288,17 @@ def test_a_resident_is_asked_once_and_never_when_nobody_answers_at_the_end() -> 
         heard += targets
     assert heard.count(Target.RESIDENT) == 1
     assert heard.count(Target.OFFICERS) == 5
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        Facts(State.ACKNOWLEDGED, after(4 * 3600)),
+        Facts(State.SILENCED, NOW, silenced_until=after(6 * 3600)),
+    ],
+)
+def test_a_wait_that_a_clock_which_was_put_back_has_set_too_far_ahead_ends_now(held: Facts) -> None:
+    course, _ = said(begin(POLICY, NOW), NOW)
+    step = advance(course, held, after(60)).step
+    assert step is not None
+    assert step.action is Action.REOPEN
