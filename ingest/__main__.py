@@ -57,8 +57,8 @@ async def serve(settings: IngestSettings) -> None:
     """Carry messages until told to stop."""
     name = f"ingest-{settings.ingest_member}"
     async with AsyncExitStack() as stack:
-        incarnation = await retrying(lambda: kafka.incarnation(settings))
         await retrying(lambda: kafka.create_topics(settings))
+        incarnation = await retrying(lambda: kafka.incarnation(settings))
         pool = await stack.enter_async_context(open_pool(settings.database_dsn, name, 1, timeout_s=5))
         downlink = await stack.enter_async_context(Downlink(settings, f"{name}-down"))
         watch = Watch(pool, downlink, incarnation, name, utc_now)

@@ -60,8 +60,8 @@ async def serve(settings: ProcessorSettings) -> None:
         producer = await stack.enter_async_context(kafka.producer(settings, name))
         pool = await stack.enter_async_context(open_pool(settings.database_dsn, "ticker", 2))
         pipelines = {
-            lane: await _pipeline(stack, settings, name, lane, handler, producer)
-            for lane, (handler, _) in handlers.items()
+            lane: await _pipeline(stack, settings, name, lane, handler, producer, subscribed)
+            for lane, (handler, subscribed) in handlers.items()
         }
         checks = {lane: pipeline.trouble for lane, pipeline in pipelines.items()}
         progress = {lane: pipeline.work for lane, pipeline in pipelines.items()}
@@ -72,7 +72,9 @@ async def serve(settings: ProcessorSettings) -> None:
             Ticker(pool, utc_now).run(),
             HomeTicker(pool, Registry(), utc_now).run(),
             _beat(pool, name, list(pipelines.values())),
-            _watch_log(settings, list(pipelines.values())),
+            _watch_log(
+                settings, [(pipelines[lane], subscribed) for lane, (_, subscribed) in handlers.items()]
+            ),
             watch_lag(),
         )
 
@@ -84,6 +86,7 @@ async def _pipeline(
     lane: str,
     handler: Handler,
     producer: kafka.Producer,
+    subscribed: Sequence[str],
 ) -> Pipeline:
     group = f"{settings.processor_group}-{lane}"
     return Pipeline(
@@ -92,7 +95,7 @@ async def _pipeline(
         producer,
         await stack.enter_async_context(open_pool(settings.database_dsn, lane, 2)),
         handler,
-        lambda: kafka.incarnation(settings),
+        lambda: kafka.incarnation(settings, subscribed),
         utc_now,
         batch=settings.batch_events,
         stall_s=settings.stall_s,
@@ -111,16 +114,16 @@ async def _beat(pool: Pool, name: str, pipelines: Sequence[Pipeline]) -> None:
         await asyncio.sleep(BEAT_S)
 
 
-async def _watch_log(settings: ProcessorSettings, pipelines: Sequence[Pipeline]) -> None:
+async def _watch_log(
+    settings: ProcessorSettings, pipelines: Sequence[tuple[Pipeline, Sequence[str]]]
+) -> None:
     """Have every partition claimed anew when Kafka's log has been replaced by another one."""
     while True:
-        try:
-            current = await kafka.incarnation(settings)
-        except Unavailable as error:
-            _log.warning("kafka does not answer", error=str(error))
-        else:
-            for pipeline in pipelines:
-                pipeline.follow_log(current)
+        for pipeline, subscribed in pipelines:
+            try:
+                pipeline.follow_log(await kafka.incarnation(settings, subscribed))
+            except Unavailable as error:
+                _log.warning("kafka does not answer", pipeline=pipeline.name, error=str(error))
         await asyncio.sleep(BEAT_S)
 
 

@@ -15,10 +15,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
 from vigil.errors import Unavailable
+from vigil.logid import LogIdRequest, log_id
 from vigil.topics import KAFKA_TOPICS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from vigil.settings import KafkaSettings
 
@@ -134,18 +135,22 @@ def _check_created(answer: Any) -> None:
             raise error(topic)
 
 
-async def incarnation(settings: KafkaSettings) -> str:
-    """Return what tells this log from one that it may be replaced by: the cluster's id.
+async def incarnation(settings: KafkaSettings, subscribed: Sequence[str] = KAFKA_TOPICS) -> str:
+    """Return what tells this log from one that it may be replaced by: the ids of cluster and topics.
+
+    Args:
+        settings: Where Kafka is; they may name the incarnation instead.
+        subscribed: Of which topics; one of them that is deleted and created anew is another log.
 
     Raises:
-        Unavailable: Kafka does not answer.
+        Unavailable: Kafka does not answer, or does not know one of the topics (yet).
     """
     if settings.kafka_incarnation:
         return settings.kafka_incarnation
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=5_000)
     try:
         await admin.start()
-        return str((await admin.describe_cluster())["cluster_id"])
+        return log_id(await admin._send_request(LogIdRequest(subscribed)))  # noqa: SLF001 - what its own calls do
     except (KafkaError, OSError) as error:
         raise Unavailable("Kafka", error) from None
     finally:
