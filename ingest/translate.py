@@ -6,7 +6,7 @@ reason, the untouched bytes, and the sequence number where one could be read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -56,7 +56,8 @@ def translate(topic: str, payload: bytes, registry: Registry | None, dropped: in
     envelope: Claims | None = None
     try:
         parsed = topics.parse(topic)
-        _check_whole(payload, dropped)
+        if dropped:
+            _refuse_cut(payload, dropped)
         if parsed.kind in _SHAPES:
             return _state(parsed, topic, payload, registry)
         whole = events.read(payload)
@@ -71,9 +72,8 @@ def translate(topic: str, payload: bytes, registry: Registry | None, dropped: in
         return dead_letter(topic, payload, rejected, envelope)
 
 
-def _check_whole(payload: bytes, dropped: int) -> None:
-    if dropped:
-        raise Rejected("oversize", f"{len(payload) + dropped} bytes, of which {len(payload)} are kept")
+def _refuse_cut(payload: bytes, dropped: int) -> NoReturn:
+    raise Rejected("oversize", f"{len(payload) + dropped} bytes, of which {len(payload)} are kept")
 
 
 def _state(parsed: Topic, topic: str, payload: bytes, registry: Registry | None) -> Record:

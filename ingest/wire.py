@@ -191,21 +191,23 @@ class Reader:
                 with it, which is as well: what is not acknowledged comes again.
         """
         packets: list[Packet] = []
-        buffer, at = self._rest + data, 0
-        while (header := _header(buffer, at := self._skipped(buffer, at))) is not None:
+        buffer = self._rest + data
+        at = self._skipped(buffer, 0)
+        while (header := _header(buffer, at)) is not None:
             head, start, length = header
             end = start + min(length, LONGEST)
             if end > len(buffer):
                 break
             packets.append(self._packet(head, buffer[start:end], start + length - end))
-            self._skip, at = start + length - end, end
+            at = end
+            if length > LONGEST:
+                self._skip = start + length - end
+                at = self._skipped(buffer, at)
         self._rest = buffer[at:]
         return packets
 
     def _skipped(self, buffer: bytes, at: int) -> int:
         """Return where reading goes on after what is to be dropped."""
-        if not self._skip:
-            return at
         skipped = min(self._skip, len(buffer) - at)
         self._skip -= skipped
         return at + skipped
@@ -228,8 +230,7 @@ class Reader:
             mid = body[at] << 8 | body[at + 1]
             at += 2
         if self._five:
-            length, at = _number(body, at)
-            at += length
+            at = _after_properties(body, at)
         if at > len(body) or not topic or quality > 1 or (quality and not mid):
             raise ProtocolError(f"PUBLISH without topic or id, too short, or of QoS {quality}")
         return Message(self._session, mid, topic, body[at:], dropped)
@@ -241,11 +242,7 @@ class Reader:
                 numbers = _properties(body[2:]) if body[2:] else {}  # none where MQTT 5 is refused in 3.1.1
                 return Connack(_REASONS_3.get(body[1], body[1]), numbers.get(_SERVER_KEEP_ALIVE))
             case (True, 0x90):
-                at = 2
-                if self._five:
-                    length, at = _number(body, at)
-                    at += length
-                return Suback(tuple(body[at:]))
+                return Suback(tuple(body[_after_properties(body, 2) if self._five else 2 :]))
             case (True, 0xD0):
                 return Pingresp()
             case (True, 0xE0) if self._five:
@@ -265,6 +262,14 @@ def _header(buffer: bytes, at: int) -> tuple[int, int, int] | None:
     except IndexError:
         return None
     return buffer[at], start, length
+
+
+def _after_properties(body: bytes, at: int) -> int:
+    """Return where a packet goes on after its properties, of which there mostly are none."""
+    if not body[at]:
+        return at + 1
+    length, at = _number(body, at)
+    return at + length
 
 
 def _number(buffer: bytes, at: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,16 @@ class Buses:
         finally:
             client.disconnect()
             client.loop_stop()
+
+    def restart_kafka(self) -> None:
+        """Start Kafka with its topics, while the loop stands still.
+
+        The embedded one, whose log is gone, confirms what is produced to a topic that it does not have
+        yet, and forgets it when the topic is made.
+        """
+        self.stack.kafka.start()
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, kafka.create_topics(self.settings)).result()
 
     async def publish(self, *messages: tuple[str, bytes]) -> None:
         """Publish as a node, until the broker has them."""

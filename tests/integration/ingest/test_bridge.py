@@ -170,8 +170,7 @@ async def test_while_kafka_is_away_nothing_is_acknowledged_and_then_all_arrives(
             assert acknowledged == []
             assert one.work() == Work(0, 30)
         finally:
-            await asyncio.to_thread(buses.stack.kafka.start)
-            await kafka.create_topics(buses.settings)
+            buses.restart_kafka()
         assert values(await buses.in_log(ALARM, 30)) == {payload for _, payload in sent}
         await until(lambda: one.carried >= 30)
     assert {m.payload for m in acknowledged} == {payload for _, payload in sent}

@@ -115,8 +115,9 @@ async def test_while_kafka_is_away_the_broker_holds_what_comes_and_not_our_memor
                 await buses.publish(*[message] * 300)
                 grown = resident(process) - before
             finally:
-                await asyncio.to_thread(buses.stack.kafka.start)
-                await kafka.create_topics(buses.settings)
+                process.send_signal(signal.SIGSTOP)
+                buses.restart_kafka()
+                process.send_signal(signal.SIGCONT)
             await buses.in_log(DEAD, 300)
     finally:
         del os.environ["VIGIL_INGEST_WINDOW"]
