@@ -121,7 +121,7 @@ class Buses:
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
             found: list[Any] = []
-            for _ in range(100):
+            for _ in range(400):
                 for some in (await consumer.getmany(timeout_ms=200)).values():
                     found += some
                 if len(found) >= count:

@@ -37,6 +37,7 @@ async def ingest(
     """The process, connected to the broker; killed at the end if it still runs."""
     environment = {**os.environ, **buses.stack.addresses.environment(), "VIGIL_DATABASE_DSN": dsn}
     environment["VIGIL_INGEST_MEMBER"] = buses.community + name
+    environment["VIGIL_INGEST_SHARED"] = "false"  # members that earlier tests killed would take their share
     with log.open("ab") as said:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "ingest", cwd=REPOSITORY, env=environment, stdout=said, stderr=said

@@ -78,7 +78,7 @@ def platform(buses: Buses, dsn: str, folder: Path, *devices: str) -> Iterator[Pl
     made = Platform(buses, dsn, folder)
     made.register(*devices)
     with made.household as household:
-        household.start("ingest", "ingest", VIGIL_INGEST_MEMBER=buses.community)
+        household.start("ingest", "ingest", VIGIL_INGEST_MEMBER=buses.community, VIGIL_INGEST_SHARED="false")
         household.start("processors", "processors")
         household.wait_ready()
         yield made
