@@ -88,10 +88,10 @@ async def _pipeline(
     producer: kafka.Producer,
     subscribed: Sequence[str],
 ) -> Pipeline:
-    group = f"{settings.processor_group}-{lane}"
+    group, gather = f"{settings.processor_group}-{lane}", lane == "bulk"
     return Pipeline(
         lane,
-        await stack.enter_async_context(kafka.consumer(settings, f"{name}-{lane}", group)),
+        await stack.enter_async_context(kafka.consumer(settings, f"{name}-{lane}", group, gather=gather)),
         producer,
         await stack.enter_async_context(open_pool(settings.database_dsn, lane, 2)),
         handler,

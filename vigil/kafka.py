@@ -31,6 +31,9 @@ STOP_S: Final = 5.0
 BATCH_BYTES: Final = 256 * 1024
 """Of records before compression, in one batch of a partition.  aiokafka sends one batch of a partition
 at a time: with its default of 16 KB a thousand telemetry events are thirty round trips."""
+GATHER_BYTES: Final = 256 * 1024
+GATHER_MS: Final = 50
+"""How long the broker waits for so much.  At 1,000 events a second it makes batches of 50 out of 8."""
 Producer = AIOKafkaProducer
 PARTITIONS: Final = 6
 """Of each topic when we create it; a city sets its own."""
@@ -68,6 +71,7 @@ async def consumer(
     group: str | None = None,
     *,
     from_end: bool = False,
+    gather: bool = False,
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Open a consumer that commits nothing by itself.
 
@@ -76,6 +80,8 @@ async def consumer(
         client_id: Name in the broker's logs.
         group: Consumer group, or None to assign partitions by hand.
         from_end: For receipts alone: what was missed is sent again anyway.
+        gather: Let the broker wait for more, but for alarms: a batch costs the processors as much as
+            some fifty events, so one for every handful would keep them from the alarms.
     """
     client = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
@@ -87,7 +93,8 @@ async def consumer(
         session_timeout_ms=10_000,
         heartbeat_interval_ms=2_000,
         max_poll_interval_ms=300_000,
-        fetch_max_wait_ms=100,
+        fetch_min_bytes=GATHER_BYTES if gather else 1,
+        fetch_max_wait_ms=GATHER_MS if gather else 100,
         max_partition_fetch_bytes=4 * 1024 * 1024,
     )
     try:
