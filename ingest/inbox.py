@@ -65,7 +65,11 @@ class Inbox:
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
-        """Disconnect; the broker keeps the session and what was not acknowledged."""
+        """Disconnect; the broker keeps the session and what was not acknowledged.
+
+        A member gives its share to the others: for as long as it stayed subscribed the broker would
+        go on giving it messages that nobody else then gets, alarms too.
+        """
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -93,7 +97,7 @@ class Inbox:
                 _log.warning("broker connection ended", client=self.client_id, reason=reason)
             finally:
                 self._subscribed = False
-                await link.leave()
+                await link.leave(self._unsubscribing())
             await asyncio.sleep(PAUSE_S * random.uniform(0.2, 1.0))  # noqa: S311 - jitter, not a secret
 
     async def _connect(self) -> Link:
@@ -114,16 +118,19 @@ class Inbox:
         self._waiting.clear()  # the broker sends again what was not acknowledged
         self._bytes = 0
 
+    def _unsubscribing(self) -> bytes:
+        shared = [topic for topic in self._subscriptions if _is_shared(topic)]
+        return wire.unsubscribe(self._settings.mqtt_protocol, 2, shared) if shared else b""
+
     def _hello(self) -> bytes:
         secret = self._settings.mqtt_password
-        shared = any(topic.startswith("$share/") for topic in self._subscriptions)
         return wire.connect(
             self._settings.mqtt_protocol,
             self.client_id,
             keepalive=mqtt.KEEPALIVE_S,
             username=self._settings.mqtt_username,
             password=secret.get_secret_value() if secret else None,
-            session_s=SHARED_SESSION_S if shared else mqtt.SESSION_S,
+            session_s=SHARED_SESSION_S if any(map(_is_shared, self._subscriptions)) else mqtt.SESSION_S,
             window=self._window,
         )
 
@@ -159,3 +166,7 @@ class Inbox:
         mids = [message.mid for message in messages if message.session == self._session and message.mid]
         if mids and self._link is not None:
             self._link.write(wire.pubacks(mids))
+
+
+def _is_shared(topic: str) -> bool:
+    return topic.startswith("$share/")

@@ -8,10 +8,11 @@ acknowledges nothing by itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from ingest import wire
-from ingest.wire import Connack, Goodbye, Message, Suback
+from ingest.wire import Connack, Goodbye, Message, Suback, Unsuback
 from vigil import mqtt
 from vigil.errors import ProtocolError, Unavailable
 
@@ -25,7 +26,7 @@ ANSWER_S: Final = 10.0
 """Longest wait for a connection, and for each of the broker's answers."""
 LEAVE_S: Final = 1.0
 """Longest wait for a broker to read our last bytes."""
-P = TypeVar("P", Connack, Suback)
+P = TypeVar("P", Connack, Suback, Unsuback)
 
 
 class Link(asyncio.Protocol):
@@ -72,7 +73,7 @@ class Link(asyncio.Protocol):
 
     def _control(self, packet: Packet) -> None:
         match packet:
-            case Connack() | Suback():
+            case Connack() | Suback() | Unsuback():
                 self._answers.put_nowait(packet)
             case Goodbye(reason):
                 self.abort(f"the broker says goodbye: {wire.explained(reason)}")
@@ -103,12 +104,12 @@ class Link(asyncio.Protocol):
             why = ", ".join(map(wire.explained, answer.granted))
             raise Unavailable("MQTT broker", f"does not let us subscribe to {topics}: {why}")
 
-    async def _answer(self, kind: type[P]) -> P:
+    async def _answer(self, kind: type[P], limit_s: float = ANSWER_S) -> P:
         answer = asyncio.ensure_future(self._answers.get())
-        await asyncio.wait((answer, self.ended), timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((answer, self.ended), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
             answer.cancel()
-            why = self.ended.result() if self.ended.done() else f"no {kind.__name__} for {ANSWER_S:.0f} s"
+            why = self.ended.result() if self.ended.done() else f"no {kind.__name__} for {limit_s:.0f} s"
             raise Unavailable("MQTT broker", why)
         packet = answer.result()
         if not isinstance(packet, kind):
@@ -144,8 +145,16 @@ class Link(asyncio.Protocol):
         self._reason = reason
         self._transport.abort()
 
-    async def leave(self) -> None:
-        """Take leave; the broker keeps the session and what was not acknowledged."""
+    async def leave(self, unsubscribing: bytes = b"") -> None:
+        """Take leave; the broker keeps the session and what was not acknowledged.
+
+        Args:
+            unsubscribing: An UNSUBSCRIBE for what is not to wait for us until we come back.
+        """
+        if unsubscribing:
+            self.write(unsubscribing)
+            with contextlib.suppress(Unavailable):
+                await self._answer(Unsuback, LEAVE_S)
         self.write(wire.DISCONNECT)
         self._transport.close()
         await asyncio.wait((self.ended,), timeout=LEAVE_S)

@@ -32,6 +32,7 @@ class Type(IntEnum):
     CONNACK = 2
     PUBLISH = 3
     SUBACK = 9
+    UNSUBACK = 11
     PINGRESP = 13
     DISCONNECT = 14
 
@@ -71,6 +72,10 @@ class Suback(Struct, frozen=True):
     granted: tuple[int, ...]
 
 
+class Unsuback(Struct, frozen=True):
+    """The broker's answer to UNSUBSCRIBE: it gives us nothing more of these."""
+
+
 class Pingresp(Struct, frozen=True):
     """The broker lives."""
 
@@ -81,7 +86,7 @@ class Goodbye(Struct, frozen=True):
     reason: int
 
 
-Packet: TypeAlias = Message | Connack | Suback | Pingresp | Goodbye
+Packet: TypeAlias = Message | Connack | Suback | Unsuback | Pingresp | Goodbye
 
 _REASONS: Final = {
     0x00: "QoS 0",
@@ -149,6 +154,13 @@ def subscribe(protocol: int, mid: int, topics: Sequence[str]) -> bytes:
     body = struct.pack("!H", mid) + (b"\x00" if protocol == 5 else b"")
     body += b"".join(_string(topic) + b"\x01" for topic in topics)
     return b"\x82" + _varint(len(body)) + body
+
+
+def unsubscribe(protocol: int, mid: int, topics: Sequence[str]) -> bytes:
+    """Return an UNSUBSCRIBE from all topics."""
+    body = struct.pack("!H", mid) + (b"\x00" if protocol == 5 else b"")
+    body += b"".join(map(_string, topics))
+    return b"\xa2" + _varint(len(body)) + body
 
 
 def pubacks(mids: Iterable[int]) -> bytes:
@@ -243,6 +255,8 @@ class Reader:
                 return Connack(_REASONS_3.get(body[1], body[1]), numbers.get(_SERVER_KEEP_ALIVE))
             case (True, 0x90):
                 return Suback(tuple(body[_after_properties(body, 2) if self._five else 2 :]))
+            case (True, 0xB0):
+                return Unsuback()
             case (True, 0xD0):
                 return Pingresp()
             case (True, 0xE0) if self._five:

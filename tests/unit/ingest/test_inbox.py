@@ -347,19 +347,58 @@ async def test_a_broker_that_sends_more_than_was_agreed_is_not_read_until_there_
         assert box._bytes == 0
 
 
-async def test_a_member_takes_leave_so_that_others_get_its_share_at_once() -> None:
-    last: list[int] = []
+SHARED = ["$share/ingest/vigil/v1/+/+/+/alarm/+", "vigil/v1/+/+/+/state"]
+
+
+def departure(seen: list[bytes], *answer: bytes) -> Script:
+    """Note what a member says when it leaves; `answer` is what it hears to the first of it."""
 
     async def script(peer: Peer) -> None:
         await peer.welcome()
-        while not last or last[-1] != 0xE0:
-            last.append((await peer.packet())[0])
+        answers = list(answer)
+        while not seen or seen[-1][0] != 0xE0:
+            head, body = await peer.packet()
+            if head != 0xC0:
+                seen.append(bytes([head]) + body)
+                await peer.send(*answers)
+                answers.clear()
+        await peer.until_gone()
 
-    broker = Broker(5, script)
-    async with serving(broker) as at:
+    return script
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+async def test_a_member_that_leaves_gives_its_share_to_the_others_and_keeps_what_is_its_own(
+    protocol: int,
+) -> None:
+    seen: list[bytes] = []
+    async with serving(Broker(protocol, departure(seen, packet(0xB0, b"\x00\x02")))) as at:
+        async with Inbox(at, "one", SHARED, WINDOW) as box:
+            await until(lambda: box.trouble() is None)
+        await until(lambda: bool(seen) and seen[-1][0] == 0xE0)
+    unsubscribed, goodbye = seen
+    assert unsubscribed[0] == 0xA2
+    assert unsubscribed.endswith(SHARED[0].encode())
+    assert goodbye == b"\xe0"
+
+
+async def test_whoever_shares_nothing_stays_subscribed_and_the_broker_holds_what_comes() -> None:
+    seen: list[bytes] = []
+    async with serving(Broker(5, departure(seen))) as at:
         async with Inbox(at, "one", TOPICS, WINDOW) as box:
             await until(lambda: box.trouble() is None)
-        await until(lambda: bool(last) and last[-1] == 0xE0)
+        await until(lambda: bool(seen))
+    assert seen == [b"\xe0"]
+
+
+async def test_a_broker_that_does_not_answer_holds_no_member_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "LEAVE_S", 0.01)
+    seen: list[bytes] = []
+    async with serving(Broker(5, departure(seen))) as at:
+        async with Inbox(at, "one", SHARED, WINDOW) as box:
+            await until(lambda: box.trouble() is None)
+        await until(lambda: len(seen) == 2)
+    assert seen[-1] == b"\xe0"
 
 
 async def test_what_ends_the_connecting_for_good_ends_who_waits_for_messages(

@@ -241,13 +241,15 @@ class Listener:
 
 @pytest.mark.parametrize("protocol", [4, 5])
 @pytest.mark.parametrize("credentials", [(None, None), ("box", None), ("box", "secret")])
-def test_our_connect_subscribe_and_acknowledgements_are_the_bytes_that_paho_sends(
+def test_our_connect_subscribe_and_unsubscribe_are_the_bytes_that_paho_sends(
     protocol: int, credentials: tuple[str | None, str | None]
 ) -> None:
     username, password = credentials
     ours = wire.connect(
         protocol, "one", keepalive=10, username=username, password=password, session_s=30, window=1000
-    ) + wire.subscribe(protocol, 1, ["$share/ingest/a/+", "b/é"])
+    )
+    wishes = wire.subscribe(protocol, 1, ["$share/ingest/a/+", "b/é"])
+    wishes += wire.unsubscribe(protocol, 2, ["$share/ingest/a/+", "b/é"])
     listener = Listener()
     client = paho.Client(
         CallbackAPIVersion.VERSION2, "one", clean_session=None if protocol == 5 else False,
@@ -260,18 +262,17 @@ def test_our_connect_subscribe_and_acknowledgements_are_the_bytes_that_paho_send
 
     def subscribe(*_told: object) -> None:
         client.subscribe([("$share/ingest/a/+", 1), ("b/é", 1)])
+        client.unsubscribe(["$share/ingest/a/+", "b/é"])
 
     client.on_connect = subscribe
     extra: dict[str, Any] = {"clean_start": False, "properties": lasting} if protocol == 5 else {}
     client.connect_async("127.0.0.1", listener.port, 10, **extra)
     client.loop_start()
     try:
-        theirs = listener.first_packets(
-            WELCOME[protocol], len(wire.subscribe(protocol, 1, ["$share/ingest/a/+", "b/é"]))
-        )
+        theirs = listener.first_packets(WELCOME[protocol], len(wishes))
     finally:
         client.loop_stop()
-    assert ours == theirs
+    assert ours + wishes == theirs
 
 
 @given(st.lists(st.integers(1, 65535), max_size=50))
