@@ -1,9 +1,9 @@
 """`python -m processors`: one member of the group that turns events into detections and alerts.
 
-Three pipelines with consumers and connections of their own, so that alarms never queue:
-alarms; the other events; states, births and dead letters.  Beside them tickers for what was told
-to wait and for homes that are silent, a sign of life, and a look whether Kafka's log is still the
-same.
+Pipelines with consumers and connections of their own, so that alarms never queue: alarms; the
+other events; states and births; dead letters.  A process runs all of them or those it is told to.
+Beside the alarms tickers for what was told to wait and for homes that are silent; beside all a sign
+of life, and a look whether Kafka's log is still the same.
 `python -m processors train falls ...` trains the models instead.
 """
 
@@ -36,7 +36,8 @@ from vigil.store.pool import Pool, open_pool
 from vigil.telemetry import configure_logging, ops_server
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
+    from typing import Any
 
     from processors.intake import Handler
 
@@ -49,12 +50,13 @@ async def serve(settings: ProcessorSettings) -> None:
     """Take events in until told to stop."""
     name = f"processors-{socket.gethostname()}-{os.getpid()}"
     scorer = Scorer({placement: FallModel.load(placement) for placement in PLACEMENTS}, PoseRule.load())
-    handlers: dict[str, tuple[Handler, list[str]]] = {
+    lanes: dict[str, tuple[Handler, list[str]]] = {
         "alarm": (EventHandler(Registry(), scorer), [topics.ALARM]),
         "bulk": (EventHandler(Registry(), scorer), [topics.EVENT, topics.TELEMETRY, topics.HEALTH]),
         "state": (StateHandler(), [topics.STATE]),
         "dead": (DeadHandler(Registry()), [topics.DEAD]),
     }
+    handlers = {lane: lanes[lane] for lane in settings.processor_lanes.split(",")}
     async with AsyncExitStack() as stack:
         await retrying(lambda: kafka.create_topics(settings))
         producer = await stack.enter_async_context(kafka.producer(settings, name))
@@ -69,14 +71,18 @@ async def serve(settings: ProcessorSettings) -> None:
         _log.info("processors are up", name=name)
         await run_until_stopped(
             *(pipeline.run(handlers[lane][1]) for lane, pipeline in pipelines.items()),
-            Ticker(pool, utc_now).run(),
-            HomeTicker(pool, Registry(), utc_now).run(),
+            *(_tickers(pool) if "alarm" in handlers else ()),
             _beat(pool, name, list(pipelines.values())),
             _watch_log(
                 settings, [(pipelines[lane], subscribed) for lane, (_, subscribed) in handlers.items()]
             ),
             watch_lag(),
         )
+
+
+def _tickers(pool: Pool) -> Sequence[Coroutine[Any, Any, None]]:
+    """Return what raises alarms that no event brings."""
+    return (Ticker(pool, utc_now).run(), HomeTicker(pool, Registry(), utc_now).run())
 
 
 async def _pipeline(

@@ -105,9 +105,17 @@ class IngestSettings(ProcessSettings, MqttSettings, KafkaSettings, DatabaseSetti
 
 
 class ProcessorSettings(ProcessSettings, KafkaSettings, DatabaseSettings):
-    """`python -m processors`: one member of the group that decides."""
+    """`python -m processors`: one member of the group that decides.
+
+    Attributes:
+        processor_lanes: What this process takes in, separated by commas.  With much telemetry let
+            one process have `alarm,state,dead` and another one `bulk`: see decision 0008.
+    """
 
     processor_group: str = "processors"
+    processor_lanes: Annotated[
+        str, Field(pattern=r"^(alarm|bulk|state|dead)(,(alarm|bulk|state|dead))*$")
+    ] = "alarm,bulk,state,dead"
     batch_events: Annotated[int, Field(ge=1, le=100_000)] = 2000
     stall_s: Seconds = 30.0
 

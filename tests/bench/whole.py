@@ -1,6 +1,7 @@
 """The whole way, with real processes on all cores: to the screen, at scale, and after an outage.
 
-broker -> ingest -> Kafka -> processors -> PostgreSQL -> api -> server-sent events.  An alarm is
+broker -> ingest -> Kafka -> processors (alarms and the rest each a process) -> PostgreSQL -> api ->
+server-sent events.  An alarm is
 a call for help of a device of its own, so that each is raised; its time is taken when it is
 published and when the stream's line arrives.
 """
@@ -80,38 +81,56 @@ class Way:
 
     servers: Servers
     ingest: Child
+    alarms: Child
     processors: Child
     api: Child
     screen: Screen
-    ops_port: int
 
     def cpu(self) -> float:
-        """Return the CPU time of the two that handle every event."""
-        return self.ingest.cpu_s() + self.processors.cpu_s()
+        """Return the CPU time of those that events go through."""
+        return self.ingest.cpu_s() + self.alarms.cpu_s() + self.processors.cpu_s()
+
+    def state_mb(self) -> float:
+        """Return the memory of those that decide; each has the registry."""
+        return self.alarms.rss_mb() + self.processors.rss_mb()
+
+    def freeze(self) -> None:
+        """Stop everything where it stands."""
+        for room in (self.ingest, self.alarms, self.processors, self.api):
+            room.freeze()
+
+    def thaw(self) -> None:
+        """Let everything go on."""
+        for room in (self.ingest, self.alarms, self.processors, self.api):
+            room.thaw()
 
 
 @contextmanager
 def running(servers: Servers) -> Iterator[Way]:
     """Run the processes until the end of the context."""
     servers.run(_put_officer(servers.dsn))
-    ports = {name: free_port() for name in ("ingest", "processors", "api", "console")}
+    console = free_port()
+    started: list[tuple[Child, int]] = []
     with ExitStack() as stack:
 
-        def start(name: str, **more: str) -> Child:
-            env = {**servers.environment, "VIGIL_OPS_PORT": str(ports[name]), **more}
-            child = Child(python(name), servers.folder / f"log/{name}.log", env)
+        def start(room: str, name: str, **more: str) -> Child:
+            port = free_port()
+            env = {**servers.environment, "VIGIL_OPS_PORT": str(port), **more}
+            child = Child(python(room), servers.folder / f"log/{name}.log", env)
             stack.callback(child.stop)
+            started.append((child, port))
             return child
 
-        processors, ingest = start("processors"), start("ingest")
-        api = start("api", VIGIL_API_PORT=str(ports["console"]))
-        for name, child in (("processors", processors), ("ingest", ingest), ("api", api)):
-            url = f"http://{HOST}:{ports[name]}/readyz"
-            wait_for(f"{name} to be ready", lambda url=url: _answers(url), child, limit_s=60)  # type: ignore[misc]
+        alarm = start("processors", "alarms", VIGIL_PROCESSOR_LANES="alarm,state,dead")
+        bulk = start("processors", "processors", VIGIL_PROCESSOR_LANES="bulk")
+        ingest, api = start("ingest", "ingest"), start("api", "api", VIGIL_API_PORT=str(console))
+        for child, port in started:
+            url = f"http://{HOST}:{port}/readyz"
+            wait_for(f"{child.log.stem} to be ready", lambda url=url: _answers(url), child, limit_s=60)  # type: ignore[misc]
         time.sleep(7)  # the first sign of life, after which ingest trusts its registry
-        screen = Screen(HOST, ports["console"], "/api/v1/stream", _cookie(ports["console"]))
+        screen = Screen(HOST, console, "/api/v1/stream", _cookie(console))
         screen.open()
-        yield Way(servers, ingest, processors, api, screen, ports["processors"])
+        yield Way(servers, ingest, alarm, bulk, api, screen)
 
 
 async def _put_officer(dsn: str) -> None:
@@ -292,22 +311,21 @@ def measure(servers: Servers, *, quick: bool) -> dict[str, Any]:
         ways, floors = [], []
         for number in range(rounds):
             ways.append(to_screen(way, seconds, f"{number + 10}-0000e2e0"))
-            for room in (way.ingest, way.processors, way.api):
-                room.freeze()  # the floor alone
+            way.freeze()  # the floor alone
             floors.append(floor(servers, seconds))
-            for room in (way.ingest, way.processors, way.api):
-                room.thaw()
+            way.thaw()
             time.sleep(3)
         figures["way"], figures["floor"] = ways, floors
         small = [cost(way, FEW, 9000, f"{n + 30}-0000c057") for n in range(rounds)]
         figures["whole_way"] = [
             capacity(way, 10_000 if quick else 60_000, f"{n + 50}-0000cafa") for n in range(rounds)
         ]
-        small_rss = way.processors.rss_mb()
+        small_mb = way.state_mb()
     register(servers, many)
     with running(servers) as way:
         big = [cost(way, many, 9000, f"{n + 70}-0000c057") for n in range(rounds)]
-        figures["state"] = (way.processors.rss_mb() - small_rss) / (many - FEW) * 10_000
+        alarms(way.screen, servers.stack.broker.port, 2)  # whoever decides on alarms knows them all too
+        figures["state"] = (way.state_mb() - small_mb) / (many - FEW) * 10_000
     figures["cost"] = {"few": small, "many": big}
     figures["devices"] = many
     return figures

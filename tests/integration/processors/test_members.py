@@ -17,9 +17,9 @@ from tests.integration.processors.conftest import COMMUNITY
 from tests.making import event
 from vigil import events, kafka
 from vigil.clock import utc_now
-from vigil.events import Sos
+from vigil.events import SensorChanged, Sos
 from vigil.settings import KafkaSettings
-from vigil.topics import ALARM, Address
+from vigil.topics import ALARM, EVENT, Address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,12 +32,15 @@ NODES = [f"m{number}" for number in range(12)]
 
 
 @asynccontextmanager
-async def member(stack: Stack, dsn: str, group: str, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def member(
+    stack: Stack, dsn: str, group: str, log: Path, lanes: str = "alarm,bulk,state,dead"
+) -> AsyncIterator[asyncio.subprocess.Process]:
     environment = {
         **os.environ,
         **stack.addresses.environment(),
         "VIGIL_DATABASE_DSN": dsn,
         "VIGIL_PROCESSOR_GROUP": group,
+        "VIGIL_PROCESSOR_LANES": lanes,
         "VIGIL_BATCH_EVENTS": "5",
     }
     with log.open("wb") as said:
@@ -52,14 +55,20 @@ async def member(stack: Stack, dsn: str, group: str, log: Path) -> AsyncIterator
         await process.wait()
 
 
-def call(node: str, seq: int) -> bytes:
+def said(topic: str, node: str, seq: int) -> bytes:
+    """A call for help, or something that happened at home."""
+    data = Sos(by="cord") if topic == ALARM else SensorChanged(sensor="motion", state=True)
     at = Address("c1", "e1", node)
-    return events.encode(event(Sos(by="cord"), seq, address=at, device=f"d-{node}", time=utc_now()))
+    return events.encode(event(data, seq, address=at, device=f"d-{node}", time=utc_now()))
 
 
-async def write(settings: KafkaSettings, seqs: range) -> None:
+async def write(settings: KafkaSettings, seqs: range, topic: str = ALARM) -> None:
     async with kafka.producer(settings, "test") as producer:
-        sent = [await producer.send(ALARM, call(node, seq), node.encode()) for seq in seqs for node in NODES]
+        sent = [
+            await producer.send(topic, said(topic, node, seq), node.encode())
+            for seq in seqs
+            for node in NODES
+        ]
         await asyncio.gather(*sent)
 
 
@@ -73,6 +82,39 @@ async def stored(connection: Any, count: int, *alive: asyncio.subprocess.Process
         await asyncio.sleep(0.05)
 
 
+async def registered(connection: Any) -> None:
+    """Register the boxes."""
+    await connection.execute(COMMUNITY)
+    for node in NODES:
+        await connection.execute("INSERT INTO node (id, estate) VALUES (%s, 'e1')", [node])
+        await connection.execute(
+            "INSERT INTO device (id, node, kind) VALUES (%s, %s, 'cord')", [f"d-{node}", node]
+        )
+
+
+async def test_alarms_and_the_rest_may_have_a_process_each(
+    stack: Stack, topics: tuple[str, ...], database: str, community: str, tmp_path: Path
+) -> None:
+    assert {ALARM, EVENT} <= set(topics)
+    settings = KafkaSettings(
+        kafka_bootstrap=stack.addresses.kafka_bootstrap, kafka_idempotent=stack.addresses.kafka_idempotent
+    )
+    async with (
+        await psycopg.AsyncConnection.connect(database, autocommit=True) as connection,
+        member(stack, database, community, tmp_path / "alarms.log", "alarm,state,dead") as alarms,
+    ):
+        await registered(connection)
+        await write(settings, range(1, 3))
+        await write(settings, range(1, 3), EVENT)
+        await stored(connection, 2 * len(NODES), alarms)
+        rows = await connection.execute("SELECT DISTINCT lane FROM event")
+        assert await rows.fetchall() == [("alarm",)]
+        async with member(stack, database, community, tmp_path / "bulk.log", "bulk") as bulk:
+            await stored(connection, 4 * len(NODES), alarms, bulk)
+        rows = await connection.execute("SELECT lane, count(*) FROM event GROUP BY 1 ORDER BY 1")
+        assert await rows.fetchall() == [("alarm", 2 * len(NODES)), ("event", 2 * len(NODES))]
+
+
 async def test_of_two_members_one_is_killed_and_nothing_is_lost_or_done_twice(
     stack: Stack, topics: tuple[str, ...], database: str, community: str, tmp_path: Path
 ) -> None:
@@ -82,12 +124,7 @@ async def test_of_two_members_one_is_killed_and_nothing_is_lost_or_done_twice(
         kafka_bootstrap=addresses.kafka_bootstrap, kafka_idempotent=addresses.kafka_idempotent
     )
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-        await connection.execute(COMMUNITY)
-        for node in NODES:
-            await connection.execute("INSERT INTO node (id, estate) VALUES (%s, 'e1')", [node])
-            await connection.execute(
-                "INSERT INTO device (id, node, kind) VALUES (%s, %s, 'cord')", [f"d-{node}", node]
-            )
+        await registered(connection)
         async with (
             member(stack, database, community, tmp_path / "one.log") as one,
             member(stack, database, community, tmp_path / "other.log") as other,
