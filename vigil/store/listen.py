@@ -7,6 +7,7 @@ woken therefore reads what is new from the table, and is woken after every recon
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -16,7 +17,7 @@ from psycopg import sql
 from vigil.store.pool import broken_off_after
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from pydantic import SecretStr
 
@@ -38,7 +39,7 @@ async def wakes(dsn: SecretStr, channel: str, at_least_every_s: float) -> AsyncG
     failures = 0
     while True:
         try:
-            async with await _listening(dsn, channel) as connection:
+            async with _listening(dsn, channel) as connection:
                 failures = 0
                 yield True
                 while True:
@@ -51,8 +52,10 @@ async def wakes(dsn: SecretStr, channel: str, at_least_every_s: float) -> AsyncG
         failures += 1
 
 
-async def _listening(dsn: SecretStr, channel: str) -> Connection:
-    connection = await psycopg.AsyncConnection.connect(
+@asynccontextmanager
+async def _listening(dsn: SecretStr, channel: str) -> AsyncIterator[Connection]:
+    """Open a connection that listens; whoever is cancelled meanwhile leaves none behind."""
+    connecting = psycopg.AsyncConnection.connect(
         dsn.get_secret_value(),
         autocommit=True,
         connect_timeout=5,
@@ -61,8 +64,9 @@ async def _listening(dsn: SecretStr, channel: str) -> Connection:
         keepalives_count=3,
         application_name="vigil-listen",
     )
-    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-    return connection
+    async with await connecting as connection:
+        await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        yield connection
 
 
 async def _burst(connection: Connection, timeout_s: float) -> None:

@@ -337,3 +337,26 @@ async def test_what_is_too_large_for_a_row_is_compressed_the_quick_way_where_the
         )
         ((setting, can),) = await rows.fetchall()
         assert (setting == "lz4") == can
+
+
+async def test_who_is_cancelled_before_it_listens_leaves_no_connection(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def no_answer(*_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "execute", no_answer)
+    knocks = listen.wakes(SecretStr(database), "nothing", 5)
+    first = asyncio.ensure_future(anext(knocks))
+    await asyncio.wait_for(asked.wait(), 10)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    monkeypatch.undo()
+    query = "SELECT FROM pg_stat_activity WHERE application_name = 'vigil-listen' AND datname = current_database()"
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        while await (await connection.execute(query)).fetchall():  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.01)
