@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -122,18 +122,21 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     wake_at: datetime | None = None
 
 
+Kind = Literal["inactivity", "sensors_silent", "no_return", "wandering", "not_up", "night_trips"]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something that was not as usual.
 
     Attributes:
-        kind: `inactivity`, `sensors_silent`, `no_return`, `wandering`, `not_up`, `night_trips`.
+        kind: What the alert will be called.
         since: When it began.
         due: When it became a finding.
         score: How sure.
     """
 
-    kind: str
+    kind: Kind
     since: datetime
     due: datetime
     score: float
@@ -288,7 +291,7 @@ def _too_many(state: State, at: datetime) -> tuple[Finding, ...]:
 class _Expected:
     """Something that has to happen, until when."""
 
-    kind: str
+    kind: Kind
     since: datetime
     due: datetime
 

@@ -186,7 +186,8 @@ def _watched(log: Log, warmup: timedelta) -> tuple[list[State], list[tuple[str, 
     """Return the state after each change, and what was found and when."""
     state: State | None = None
     history: History | None = None
-    states, found = [], []
+    states: list[State] = []
+    found: list[tuple[str, datetime]] = []
     for seen in log.seen:
         home = _home(log.away, seen.at)
         while state and state.wake_at and state.wake_at <= seen.at:

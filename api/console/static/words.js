@@ -5,8 +5,9 @@ import { data, t } from "./dom.js";
 const URGENCY = ["critical", "high", "medium", "trouble"];
 const ICONS = {
   fall: "fall", stillness: "fall", sos: "sos", smoke: "smoke", gas: "gas", water: "water",
-  inactivity: "clock", no_return: "clock", wandering: "clock", routine: "clock", welfare: "clock",
-  device: "trouble", platform: "trouble", unreadable_alarm: "trouble", outage: "trouble", rota: "trouble",
+  inactivity: "clock", no_return: "clock", wandering: "clock", not_up: "clock", night_trips: "clock",
+  routine: "clock", welfare: "clock", sensors_silent: "trouble", device: "trouble", platform: "trouble",
+  unreadable_alarm: "trouble", outage: "trouble", rota: "trouble",
 };
 const clock = new Intl.DateTimeFormat(data.language, {
   timeZone: data.zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from string import Formatter
+from typing import get_args
 
 import pytest
 
 import api.console
 from api.access import Role
 from api.console.catalogue import CATALOGUES, LANGUAGES, choose, for_modules, translator
+from processors.decide import HAZARDS
+from processors.routines.watch import Kind as RoutineKind
 from vigil.alerts import Action, Outcome, Priority, State
 
 FOLDER = Path(api.console.__file__).parent
@@ -96,3 +99,9 @@ def test_the_language_chosen_before_goes_before_the_browsers() -> None:
     assert choose(None, "fr,en-GB;q=0.8") == "en"
     assert choose(None, "zh-TW") == "zh"
     assert choose("xx", "") == "zh"
+
+
+@pytest.mark.parametrize("kind", [*get_args(RoutineKind), *HAZARDS, "fall", "sos", "unreadable_alarm"])
+def test_every_kind_that_is_raised_has_a_name_and_a_sign(kind: str) -> None:
+    assert all(f"kind.{kind}" in catalogue for catalogue in CATALOGUES.values())
+    assert f"{kind}:" in (FOLDER / "static/words.js").read_text()
