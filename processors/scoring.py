@@ -77,10 +77,10 @@ def _surviving(model: str) -> Iterator[None]:
 def _score_windows(
     placement: str, model: FallModel, worn: Sequence[tuple[UUID, FallSuspected]]
 ) -> dict[UUID, Judged]:
-    windows = np.array([data.accel_mg for _, data in worn], np.float32).reshape(-1, 200, 3) / 1000
+    windows = np.array([data.accel_mg for _, data in worn], np.float32).reshape(-1, 200, 3) / np.float32(1000)
     probabilities = model.score(windows)
     version = model.manifest.version
     return {
-        id_: Judged(float(p), f"falls-{placement}", version, explain(window))
-        for (id_, _), window, p in zip(worn, windows, probabilities, strict=True)
+        id_: Judged(float(p), f"falls-{placement}", version, sentence)
+        for (id_, _), sentence, p in zip(worn, explain(windows), probabilities, strict=True)
     }

@@ -1,4 +1,4 @@
-"""Say in one sentence what a wearable felt, in units a person can picture.
+"""Say in a sentence each what wearables felt, in units a person can picture.
 
 Place in the flow: `processors.scoring` adds the sentence to a score from
 `processors.falls.model`; the duty officer reads it beside the trace.  Pure.
@@ -47,26 +47,26 @@ class Felt:
     moving_g: float
 
 
-def felt(window: NDArray[np.float32]) -> Felt:
-    """Measure a window, shape (200, 3), in g, the peak at sample 100."""
-    size = np.linalg.norm(window, axis=1)
-    before, after = window[BEFORE], window[AFTER]
-    return Felt(
-        peak_g=float(size[PEAK]),
-        drop_s=float((size[PEAK - RATE_HZ : PEAK] < LIGHT_G).sum()) / RATE_HZ,
-        turn_deg=_degrees(before.mean(axis=0), after.mean(axis=0)),
-        moving_g=float(np.sqrt(after.var(axis=0).sum())),
+def felt(windows: NDArray[np.float32]) -> list[Felt]:
+    """Measure windows, shape (n, 200, 3), in g, the peak at sample 100."""
+    size = np.sqrt(np.einsum("nti,nti->nt", windows, windows))
+    before, after = windows[:, BEFORE], windows[:, AFTER]
+    columns = (
+        size[:, PEAK],
+        (size[:, PEAK - RATE_HZ : PEAK] < LIGHT_G).sum(axis=1) / RATE_HZ,
+        _degrees(before.mean(axis=1), after.mean(axis=1)),
+        np.sqrt(after.var(axis=1).sum(axis=1)),
     )
+    return [Felt(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def explain(window: NDArray[np.float32]) -> dict[str, str]:
-    """Return one sentence on what the wearable felt, in English (`en`) and Chinese (`zh`).
+def explain(windows: NDArray[np.float32]) -> list[dict[str, str]]:
+    """Return for each window one sentence on what the wearable felt, in English (`en`) and Chinese (`zh`).
 
     Args:
-        window: Shape (200, 3), in g at 50 Hz, the peak at sample 100.
+        windows: Shape (n, 200, 3), in g at 50 Hz, the peak at sample 100.
     """
-    shown = felt(window)
-    return {"en": _english(shown), "zh": _chinese(shown)}
+    return [{"en": _english(shown), "zh": _chinese(shown)} for shown in felt(windows)]
 
 
 def _english(shown: Felt) -> str:
@@ -90,9 +90,9 @@ def _turned(shown: Felt) -> bool:
     return shown.turn_deg >= TURNED_DEG
 
 
-def _degrees(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Return the angle between two vectors; 0 where one has no length."""
-    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
-    if lengths == 0:
-        return 0.0
-    return float(np.degrees(np.arccos(np.clip(float(one @ other) / lengths, -1, 1))))
+def _degrees(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the angles between vectors, shape (n, 3); 0 where one has no length."""
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    cosine = np.einsum("ni,ni->n", one, other) / np.where(lengths == 0, 1, lengths)
+    angles: NDArray[np.float32] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return np.where(lengths == 0, np.float32(0), angles)

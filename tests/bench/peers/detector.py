@@ -30,8 +30,7 @@ def read(payload: bytes) -> tuple[Envelope, FallSuspected]:
 def scores(data: Sequence[FallSuspected]) -> list[tuple[float, dict[str, str]]]:
     """Score windows together, and say why."""
     windows = np.array([d.accel_mg for d in data], np.float32).reshape(-1, 200, 3) / 1000
-    judged = zip(windows, _model.score(windows), strict=True)
-    return [(float(score), explain(window)) for window, score in judged]
+    return list(zip(_model.score(windows).tolist(), explain(windows), strict=True))
 
 
 def resident_of(envelope: Envelope) -> str:

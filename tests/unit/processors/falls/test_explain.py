@@ -18,7 +18,7 @@ def window(*, turned: bool = True, moving: bool = False, drop: bool = True) -> n
 
 
 def test_a_fall_is_told_in_units_a_person_can_picture() -> None:
-    said = explain(window())
+    (said,) = explain(window()[None])
     assert (
         said["en"]
         == "Wearable: a blow of 4.0 g after a drop of 0.3 s, posture changed by 90°, then lay still"
@@ -27,10 +27,17 @@ def test_a_fall_is_told_in_units_a_person_can_picture() -> None:
 
 
 def test_a_knock_without_drop_turn_or_rest_is_told_as_such() -> None:
-    said = explain(window(turned=False, moving=True, drop=False))
+    (said,) = explain(window(turned=False, moving=True, drop=False)[None])
     assert said["en"] == "Wearable: a blow of 4.0 g, posture hardly changed, then still moving"
     assert said["zh"] == "穿戴设备：受到4.0g冲击，姿态基本未变，随后仍有活动"
 
 
 def test_a_dead_sensor_is_measured_without_failing() -> None:
-    assert felt(np.zeros((200, 3), np.float32)).turn_deg == 0.0
+    (shown,) = felt(np.zeros((1, 200, 3), np.float32))
+    assert shown.turn_deg == 0.0
+
+
+def test_many_windows_are_told_as_each_would_be_alone() -> None:
+    windows = np.stack([window(), window(turned=False, moving=True, drop=False), window(moving=True)])
+    assert explain(windows) == [explain(one[None])[0] for one in windows]
+    assert explain(windows[:0]) == []
