@@ -100,7 +100,8 @@ class Platform:
             self.url + path, json.dumps(dict(body)).encode(), {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(asked, timeout=PATIENCE_S, context=self._context) as answer:  # noqa: S310
+            opened = urllib.request.urlopen(asked, timeout=PATIENCE_S, context=self._context)  # noqa: S310 - as above
+            with opened as answer:
                 return msgspec.json.decode(answer.read(LARGEST), type=Grant)
         except urllib.error.HTTPError as error:
             with error:

@@ -249,13 +249,13 @@ def _detection(arrival: Arrival, kind: str, judged: Judged, now: datetime) -> De
     )
 
 
-def alert_of(detection: Detection, sentence: Sentence) -> NewAlert:
-    """Return the alert that a detection asks for; all that is detected of people is critical."""
+def alert_of(detection: Detection, sentence: Sentence, priority: Priority = Priority.CRITICAL) -> NewAlert:
+    """Return the alert that a detection asks for; critical, unless it is of a routine."""
     return NewAlert(
         id=derived_id("alert", detection.id),
         subject=detection.subject,
         kind=detection.kind,
-        priority=Priority.CRITICAL,
+        priority=priority,
         estate=detection.estate,
         zone=detection.zone,
         resident=detection.resident,

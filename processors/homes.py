@@ -20,7 +20,6 @@ Rules
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,14 +31,13 @@ import msgspec
 import structlog
 
 from processors.consent import withheld_for
-from processors.decide import episode_of
+from processors.decide import alert_of, episode_of
 from processors.routines.history import Ended, History
 from processors.routines.watch import Finding, Home, Seen, State, learn, look, step
+from processors.ticker import ticking
 from vigil.alerts import Priority
-from vigil.errors import Unavailable
 from vigil.events import SensorChanged, derived_id
 from vigil.store import alerts, detections, homes
-from vigil.store.alerts import NewAlert
 from vigil.store.detections import Detection
 from vigil.store.registry import refresh
 
@@ -50,6 +48,7 @@ if TYPE_CHECKING:
     from processors.arrivals import Arrival
     from vigil.clock import Clock
     from vigil.registry import Device, Registry
+    from vigil.store.alerts import NewAlert
     from vigil.store.pool import Connection, Pool
 
 ROUTINES: Final = "routines"
@@ -92,7 +91,8 @@ class Told:
         """Note a finding about a subject."""
         detection = _detection(subject, watched, registry, finding, now)
         self.detections.append(detection)
-        self.alerts.append(_alert(detection))
+        priority = PRIORITY.get(detection.kind, Priority.HIGH)
+        self.alerts.append(alert_of(detection, detection.explanation, priority))
 
 
 async def take_in(
@@ -279,22 +279,6 @@ def _detection(
     )
 
 
-def _alert(detection: Detection) -> NewAlert:
-    return NewAlert(
-        id=derived_id("alert", detection.id),
-        subject=detection.subject,
-        kind=detection.kind,
-        priority=PRIORITY.get(detection.kind, Priority.HIGH),
-        estate=detection.estate,
-        zone=detection.zone,
-        resident=detection.resident,
-        event_time=detection.time,
-        summary=detection.explanation,
-        synthetic=detection.synthetic,
-        detection=detection.id,
-    )
-
-
 class HomeTicker:
     """Looks at homes in which something should have happened by now."""
 
@@ -305,13 +289,7 @@ class HomeTicker:
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            try:
-                while await self.step():
-                    pass
-            except Unavailable as error:
-                _log.warning("homes wait", error=str(error))
-            await asyncio.sleep(EVERY_S)
+        await ticking(self.step, EVERY_S, "homes")
 
     async def step(self) -> bool:
         """Look at what is due; return whether there was anything."""

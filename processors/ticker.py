@@ -18,7 +18,7 @@ from vigil.errors import Unavailable
 from vigil.store import alerts, detections
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
     from vigil.clock import Clock
@@ -27,6 +27,23 @@ if TYPE_CHECKING:
 
 EVERY_S: Final = 1.0
 _log = structlog.get_logger(__name__)
+
+
+async def ticking(step: Callable[[], Awaitable[bool]], every_s: float, what: str) -> None:
+    """Look for ever: at once where there was something, else after `every_s`.
+
+    Args:
+        step: Looks, and returns whether there was anything.
+        every_s: Between two looks, in seconds.
+        what: Waits while the database is away; for the log.
+    """
+    while True:
+        try:
+            while await step():
+                pass
+        except Unavailable as error:
+            _log.warning("wait for the database", what=what, error=str(error))
+        await asyncio.sleep(every_s)
 
 
 class Ticker:
@@ -38,13 +55,7 @@ class Ticker:
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            try:
-                while await self.step():
-                    pass
-            except Unavailable as error:
-                _log.warning("deadlines wait", error=str(error))
-            await asyncio.sleep(EVERY_S)
+        await ticking(self.step, EVERY_S, "deadlines")
 
     async def step(self) -> bool:
         """Decide on what is overdue; return whether there was anything."""

@@ -29,7 +29,7 @@ def compile_lock(extra: str, *options: str) -> str:
     command = [
         sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--extra", extra, "--universal",
         "--python-version", "3.11", "--fork-strategy", "fewest", "--generate-hashes", "--no-header",
-        "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet", *options,
+        "--no-annotate", "--quiet", *options,
     ]  # fmt: skip
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 

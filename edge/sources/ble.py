@@ -139,9 +139,8 @@ def _bleak() -> Dial:
         Misconfigured: It is not installed.
     """
     try:
-        # Imported here: D-Bus is nothing for a box without such wearables.
-        import bleak  # noqa: PLC0415
-        from bleak.exc import BleakError  # noqa: PLC0415
+        import bleak  # noqa: PLC0415 - D-Bus is nothing for a box without such wearables
+        from bleak.exc import BleakError  # noqa: PLC0415 - the same
     except ImportError:
         raise Misconfigured("VIGIL_EDGE_CONFIG", "a source of kind ble needs vigil[wearables]") from None
     failures = (BleakError, OSError, EOFError)  # a TimeoutError is an OSError
