@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
@@ -51,12 +52,9 @@ class SmallDisk:
         if not self.mounted:
             raise RuntimeError("no small disk could be mounted here (needs root); this fault was not played")
         ballast = self.folder / "ballast"
-        with ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(bytes(65536))
-                    file.flush()
-            except OSError:
-                pass
+        # Unbuffered: closing would try once more to write what had no room.
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(65536))
         time.sleep(4)
         ballast.unlink()
