@@ -18,12 +18,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from processors.falls.model import FallModel
+from processors import loading
 from processors.homes import HomeTicker
 from processors.intake import DeadHandler, EventHandler, StateHandler
 from processors.pipeline import Pipeline
-from processors.posefalls.model import PoseRule
-from processors.scoring import Scorer
 from processors.ticker import Ticker
 from vigil import kafka, topics
 from vigil.clock import utc_now
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
     from processors.intake import Handler
 
-PLACEMENTS = ("waist", "chest", "wrist")
 BEAT_S = 5.0
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +46,7 @@ _log = structlog.get_logger(__name__)
 async def serve(settings: ProcessorSettings) -> None:
     """Take events in until told to stop."""
     name = f"processors-{socket.gethostname()}-{os.getpid()}"
-    scorer = Scorer({placement: FallModel.load(placement) for placement in PLACEMENTS}, PoseRule.load())
+    scorer = loading.scorer(settings.candidate_models)
     lanes: dict[str, tuple[Handler, list[str]]] = {
         "alarm": (EventHandler(Registry(), scorer), [topics.ALARM]),
         "bulk": (EventHandler(Registry(), scorer), [topics.EVENT, topics.TELEMETRY, topics.HEALTH]),

@@ -16,12 +16,15 @@ Rules
    two people share says nothing of either.
 6. What no model could judge is judged by the edge's own rule, or asked about: a classifier that
    fails degrades an alarm and never silences it.
+7. Of several versions of a model one alerts (`vigil.modes`); what the others, or all of them where
+   none may alert yet, make of an event is recorded, weighed nowhere and told nobody.  A canary is
+   about the way and not about the model: it passes whatever may alert.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from processors import fusion
@@ -37,6 +40,7 @@ from vigil.events import (
     Stillness,
     derived_id,
 )
+from vigil.modes import POSE
 from vigil.store.alerts import NewAlert
 from vigil.store.detections import Detection
 
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from processors.arrivals import Arrival
+    from vigil.modes import Modes
 
 Sentence = dict[str, str]
 """One sentence for people, by language; without names."""
@@ -76,12 +81,14 @@ class Judged:
     Attributes:
         score: Calibrated probability of a fall.
         sentence: Why, in words.
+        others: What further versions of the model made of it.
     """
 
     score: float
     model: str
     model_version: str
     sentence: Sentence
+    others: tuple[Judged, ...] = ()
 
 
 @dataclass(slots=True)
@@ -125,11 +132,17 @@ def shows_activity(arrival: Arrival) -> bool:
     return isinstance(arrival.data, SensorChanged) and arrival.data.state
 
 
+def detector_of(data: FallSuspected | PoseSuspected) -> str:
+    """Return which detector judges a suspected fall, as `vigil.modes` and detections name it."""
+    return f"falls-{data.placement}" if isinstance(data, FallSuspected) else POSE
+
+
 def decide(
     arrivals: Sequence[Arrival],
     scores: Mapping[UUID, Judged],
     episodes: Mapping[str, Episode],
     now: datetime,
+    modes: Modes,
 ) -> Decisions:
     """Decide on events that were not known before.
 
@@ -138,14 +151,17 @@ def decide(
         scores: Of each suspected fall, by the event's id.
         episodes: What is remembered, by `episode_of`.
         now: Present time.
+        modes: Which versions may alert.
     """
     made = Decisions(episodes=dict(episodes))
     for arrival in arrivals:
-        _decide_one(made, arrival, scores.get(arrival.envelope.id), now)
+        _decide_one(made, arrival, scores.get(arrival.envelope.id), now, modes)
     return made
 
 
-def _decide_one(made: Decisions, arrival: Arrival, judged: Judged | None, now: datetime) -> None:
+def _decide_one(
+    made: Decisions, arrival: Arrival, judged: Judged | None, now: datetime, modes: Modes
+) -> None:
     match arrival.data:
         case Sos():
             _raise_at_once(made, arrival, "sos", SOS, now)
@@ -153,13 +169,42 @@ def _decide_one(made: Decisions, arrival: Arrival, judged: Judged | None, now: d
             _raise_at_once(made, arrival, hazard, HAZARDS[hazard], now)
         case Answer() if arrival.data.answer == "help":
             _raise_at_once(made, arrival, "sos", SOS, now)
-        case FallSuspected() | PoseSuspected():
-            judged = judged if judged and not math.isnan(judged.score) else _unjudged(arrival.data)
-            _weigh_fall(made, arrival, judged, now)
+        case FallSuspected() | PoseSuspected() as data:
+            versions = (judged, *judged.others) if judged else ()
+            live = _live(arrival, data, versions, modes)
+            made.detections += [
+                _in_shadow(_detection(arrival, "fall", one, now))
+                for one in versions
+                if one is not live and not math.isnan(one.score)
+            ]
+            if live is not None:
+                known = not math.isnan(live.score)
+                _weigh_fall(made, arrival, live if known else _unjudged(data), now)
         case Stillness() | Answer():
             _weigh(made, arrival, _plain_evidence(arrival), None, now)
         case SensorChanged(state=True) if _asked_about(made, arrival):
             _weigh(made, arrival, _plain_evidence(arrival), None, now)
+
+
+def _live(
+    arrival: Arrival, data: FallSuspected | PoseSuspected, versions: Sequence[Judged], modes: Modes
+) -> Judged | None:
+    """Return whose word counts: None where no version may alert yet."""
+    first = versions[0] if versions else _unjudged(data)
+    if arrival.synthetic == "canary":
+        return first
+    names = [one.model_version for one in versions]
+    node = arrival.node
+    live = modes.live(detector_of(data), names, node.community, node.estate)
+    if live is None:
+        return None
+    return versions[names.index(live.version)] if live.version in names else first
+
+
+def _in_shadow(detection: Detection) -> Detection:
+    """Mark a detection of a version that alerts nobody; beside the live one it has an id of its own."""
+    named = (detection.model, detection.model_version, detection.event)
+    return replace(detection, id=derived_id("shadow", *named), shadow=True)
 
 
 def _asked_about(made: Decisions, arrival: Arrival) -> bool:

@@ -37,6 +37,7 @@ from processors.routines.watch import Finding, Home, Seen, State, learn, look, s
 from processors.ticker import ticking
 from vigil.alerts import Priority
 from vigil.events import SensorChanged, derived_id
+from vigil.modes import ROUTINES, ROUTINES_VERSION
 from vigil.store import alerts, detections, homes
 from vigil.store.detections import Detection
 from vigil.store.registry import refresh
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from vigil.store.alerts import NewAlert
     from vigil.store.pool import Connection, Pool
 
-ROUTINES: Final = "routines"
 PAST: Final = "routines_past"
 EVERY_S: Final = 5.0
 PRIORITY: Final = {"night_trips": Priority.MEDIUM}
@@ -88,9 +88,11 @@ class Told:
     def add(
         self, subject: str, watched: Watched, registry: Registry, finding: Finding, now: datetime
     ) -> None:
-        """Note a finding about a subject."""
+        """Note a finding about a subject; where routines may not alert yet it is only recorded."""
         detection = _detection(subject, watched, registry, finding, now)
         self.detections.append(detection)
+        if detection.shadow:
+            return
         priority = PRIORITY.get(detection.kind, Priority.HIGH)
         self.alerts.append(alert_of(detection, detection.explanation, priority))
 
@@ -259,7 +261,8 @@ def _detection(
     subject: str, watched: Watched, registry: Registry, finding: Finding, now: datetime
 ) -> Detection:
     device = registry.devices[watched.device]
-    people = device.residents(now)
+    people, node = device.residents(now), registry.nodes[device.node]
+    live = registry.modes.live(ROUTINES, (ROUTINES_VERSION,), node.community, node.estate)
     return Detection(
         id=derived_id("detection", finding.kind, subject, finding.since.isoformat()),
         event=watched.event,
@@ -268,14 +271,15 @@ def _detection(
         subject=subject.rpartition("/")[2],
         resident=people[0].id if len(people) == 1 else None,
         zone=device.zone,
-        estate=registry.nodes[device.node].estate,
+        estate=node.estate,
         device=device.id,
         score=finding.score,
         model=ROUTINES,
-        model_version="1",
+        model_version=ROUTINES_VERSION,
         explanation=finding.sentence,
         synthetic=watched.synthetic,
         made_at=now,
+        shadow=live is None,
     )
 
 

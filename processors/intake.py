@@ -175,7 +175,7 @@ class EventHandler:
         names |= await detections.waiting(connection, FALLS, active - names)
         known = await detections.load_states(connection, FALLS, names)
         episodes = {name: msgspec.convert(state, Episode) for name, state in known.items()}
-        await record(connection, decide(fresh, scores, episodes, now), now)
+        await record(connection, decide(fresh, scores, episodes, now, self._registry.modes), now)
 
 
 def _each_once(arrivals: Iterable[Arrival]) -> list[Arrival]:

@@ -1,13 +1,17 @@
 """Ask the models about suspected falls, in a thread: inference never blocks the event loop.
 
-What a model fails on is left without a score, and `processors.decide` judges it by rule.
+What a model fails on has no score, and `processors.decide` judges it by rule.
+
+Beside each packaged model there may be candidates: further versions, which are asked about the same
+events.  Which of them may alert is not decided here (`vigil.modes`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
@@ -16,31 +20,38 @@ from prometheus_client import Counter
 from processors.decide import Judged
 from processors.falls.explain import explain
 from vigil.events import FallSuspected, PoseSuspected
+from vigil.modes import POSE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
+
+    from numpy.typing import NDArray
 
     from processors.arrivals import Arrival
     from processors.falls.model import FallModel
+    from processors.posefalls.model import PoseRule
 
 failures = Counter("vigil_model_failures_total", "Batches that a model failed on; judged by rule.", ["model"])
 _log = structlog.get_logger(__name__)
 
 
-class PoseModel(Protocol):
-    """What scores a sequence of poses."""
-
-    def judge(self, data: PoseSuspected) -> Judged:
-        """Return the probability of a fall, and why."""
-
-
 class Scorer:
     """Every model, loaded once; a placement without a model of its own is never scored by another's."""
 
-    def __init__(self, wearables: Mapping[str, FallModel], pose: PoseModel | None) -> None:
-        self._wearables = wearables
-        self._pose = pose
+    def __init__(
+        self,
+        wearables: Mapping[str, FallModel],
+        pose: PoseRule | None,
+        candidates: Mapping[str, Sequence[FallModel]] | None = None,
+        pose_candidates: Sequence[PoseRule] = (),
+    ) -> None:
+        """Take the packaged models, and candidates for their place, by placement."""
+        self._wearables = {
+            placement: (model, *(candidates or {}).get(placement, ()))
+            for placement, model in wearables.items()
+        }
+        self._poses = (*([pose] if pose else []), *pose_candidates)
 
     async def score(self, arrivals: Sequence[Arrival]) -> dict[UUID, Judged]:
         """Return what the models make of the suspected falls among new events, by event id."""
@@ -49,38 +60,56 @@ class Scorer:
 
     def _score(self, suspected: Iterable[Arrival]) -> dict[UUID, Judged]:
         scores: dict[UUID, Judged] = {}
-        for placement, model in self._wearables.items():
-            worn = [
-                (a.envelope.id, a.data)
+        for placement, models in self._wearables.items():
+            worn = {
+                a.envelope.id: a.data
                 for a in suspected
                 if isinstance(a.data, FallSuspected) and a.data.placement == placement
-            ]
-            with _surviving(placement):
-                scores |= _score_windows(placement, model, worn) if worn else {}
+            }
+            if worn:
+                versions = [_score_windows(placement, model, worn) for model in models]
+                scores |= {id_: _together([version[id_] for version in versions]) for id_ in worn}
         for arrival in suspected:
-            if isinstance(arrival.data, PoseSuspected) and self._pose is not None:
-                with _surviving("pose"):
-                    scores[arrival.envelope.id] = self._pose.judge(arrival.data)
+            if isinstance(arrival.data, PoseSuspected) and self._poses:
+                found = [_judge_pose(pose, arrival.data) for pose in self._poses]
+                scores[arrival.envelope.id] = _together(found)
         return scores
 
 
-@contextmanager
-def _surviving(model: str) -> Iterator[None]:
-    """Go on without the scores of a model that fails."""
-    try:
-        yield
-    except Exception:  # noqa: BLE001 - whatever it is, a fall that was not scored is still raised
-        failures.labels(model).inc()
-        _log.exception("model failed", model=model)
+def _together(versions: Sequence[Judged]) -> Judged:
+    """Return the packaged model's word with those of the candidates beside it."""
+    first, *others = versions
+    return replace(first, others=tuple(others)) if others else first
 
 
 def _score_windows(
-    placement: str, model: FallModel, worn: Sequence[tuple[UUID, FallSuspected]]
+    placement: str, model: FallModel, worn: Mapping[UUID, FallSuspected]
 ) -> dict[UUID, Judged]:
-    windows = np.array([data.accel_mg for _, data in worn], np.float32).reshape(-1, 200, 3) / np.float32(1000)
-    probabilities = model.score(windows)
-    version = model.manifest.version
-    return {
-        id_: Judged(float(p), f"falls-{placement}", version, sentence)
-        for (id_, _), sentence, p in zip(worn, explain(windows), probabilities, strict=True)
-    }
+    """Return a version's word on each window; a score that is no number where it failed."""
+    name, version = f"falls-{placement}", model.manifest.version
+    try:
+        windows = _windows(worn.values())
+        return {
+            id_: Judged(float(p), name, version, sentence)
+            for id_, sentence, p in zip(worn, explain(windows), model.score(windows), strict=True)
+        }
+    except Exception:  # noqa: BLE001 - whatever it is, a fall that was not scored is still raised
+        _note_failure(name)
+        return dict.fromkeys(worn, Judged(math.nan, name, version, {}))
+
+
+def _windows(worn: Iterable[FallSuspected]) -> NDArray[np.float32]:
+    return np.array([data.accel_mg for data in worn], np.float32).reshape(-1, 200, 3) / np.float32(1000)
+
+
+def _judge_pose(pose: PoseRule, data: PoseSuspected) -> Judged:
+    try:
+        return pose.judge(data)
+    except Exception:  # noqa: BLE001 - as above
+        _note_failure(POSE)
+        return Judged(math.nan, POSE, pose.manifest.version, {})
+
+
+def _note_failure(model: str) -> None:
+    failures.labels(model).inc()
+    _log.exception("model failed", model=model)

@@ -26,6 +26,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from psycopg import sql
 
 from deploy.embedded.servers import EmbeddedStack
+from tests.making import EVERYTHING_ALERTS
 from tests.servers import real
 from tests.servers import timescale as wasm
 from tests.servers.real import RealStack
@@ -197,6 +198,7 @@ def _elsewhere(dsn: str, database: str) -> str:
 async def _migrate(dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         await migrate(connection)
+        await connection.execute(EVERYTHING_ALERTS)
 
 
 async def _renew_topics(bootstrap: str) -> None:

@@ -11,6 +11,7 @@ from aiokafka import ConsumerRecord
 
 from vigil import events
 from vigil.events import FallSuspected, Sos
+from vigil.modes import DETECTORS, Modes, Word
 from vigil.registry import Assignment, Consent, Device, Node, Registry, Resident
 from vigil.topics import ALARM, DEAD, Address, Kind, Lane
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from vigil.events import Data, Envelope
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+ALERTING = Modes(Word(name, "any", None, None, alerts=True, at=NOW) for name in DETECTORS)
+"""Every detector may alert, in whichever version is there."""
+EVERYTHING_ALERTS = """
+    INSERT INTO detector_mode (detector, version, mode, actor, reason, at)
+    SELECT unnest(ARRAY['falls-waist', 'falls-chest', 'falls-wrist', 'falls-pose', 'routines']),
+           'any', 'alert', 'person:tests', 'the models of tests alert, whatever their version', '2020-01-01'
+    ON CONFLICT DO NOTHING
+"""
+"""What a database needs, for a version that is there to stand in for the one that may alert."""
 EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 BOOT = "1-0000abcd"
 ADDRESS = Address("c1", "e1", "n1")

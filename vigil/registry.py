@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vigil.errors import Rejected
+from vigil.modes import Modes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,11 +86,12 @@ class Device:
 
 @dataclass(slots=True)
 class Registry:
-    """Nodes and devices by id, as of a version."""
+    """Nodes and devices by id, and which detectors may alert, as of a version."""
 
     version: int = 0
     nodes: dict[str, Node] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
+    modes: Modes = field(default_factory=Modes)
 
     def node(self, address: Address) -> Node:
         """Return the node that an address names.

@@ -118,6 +118,7 @@ class ProcessorSettings(ProcessSettings, KafkaSettings, DatabaseSettings):
     ] = "alarm,bulk,state,dead"
     batch_events: Annotated[int, Field(ge=1, le=100_000)] = 2000
     stall_s: Seconds = 30.0
+    candidate_models: Path | None = None
 
 
 class ApiSettings(ProcessSettings, DatabaseSettings):

@@ -29,6 +29,7 @@ from processors.posefalls import features
 from processors.posefalls.explain import explain
 from processors.posefalls.features import Measures
 from vigil.errors import ModelRefused
+from vigil.modes import POSE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from vigil.events import PoseSuspected
 
 PACKAGED: Final = Path(__file__).parent / "models" / "pose.json"
-NAME: Final = "falls-pose"
+NAME: Final = POSE
 
 
 class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

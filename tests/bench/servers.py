@@ -16,6 +16,7 @@ from ingest.translate import Record
 from tests.bench import load
 from tests.bench.processes import CORES
 from tests.household import migrate
+from tests.making import EVERYTHING_ALERTS
 from tests.servers import real
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.real import RealStack
@@ -160,6 +161,7 @@ def register(servers: Servers, devices: int) -> None:
             "INSERT INTO estate (id, community, name) VALUES (%s, %s, 'B') ON CONFLICT DO NOTHING",
             [load.ESTATE, load.COMMUNITY],
         )
+        connection.execute(EVERYTHING_ALERTS)
         for statement in _REGISTRY:
             connection.execute(statement.encode(), values)
 

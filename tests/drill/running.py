@@ -29,6 +29,7 @@ from deploy.embedded.plan import server_probes
 from deploy.embedded.seed import canaries, canary_rows
 from deploy.embedded.servers import EmbeddedStack, free_port
 from tests.drill.residents import COMMUNITY, ESTATES
+from tests.making import EVERYTHING_ALERTS
 from vigil.clock import utc_now
 from vigil.roster import write_public_key
 from vigil.store import accounts
@@ -206,6 +207,7 @@ async def _seed(
     async with open_pool(SecretStr(dsn), "seed", 1) as pool, pool.transaction() as connection:
         await put_rows(connection, tables)
         await put_rows(connection, canary_tables)
+        await connection.execute(EVERYTHING_ALERTS)
         for role, secret in tokens.items():
             await accounts.put_token(
                 connection, Token(role, role, [EVERY_ESTATE]), digest(secret), now, now + _A_DAY

@@ -18,6 +18,7 @@ from deploy.embedded.children import OwnedProcess
 from deploy.embedded.servers import HOST, EmbeddedStack, free_port
 from tests.faults.load import Devices
 from tests.faults.proxy import Proxy
+from tests.making import EVERYTHING_ALERTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -211,6 +212,7 @@ class Cluster:
                 "INSERT INTO estate (id, community, name) VALUES (%s, %s, 'Faults') ON CONFLICT DO NOTHING",
                 [ESTATE, COMMUNITY],
             )
+            connection.execute(EVERYTHING_ALERTS)
 
     def _register_box(self, name: str, devices: Devices) -> None:
         with psycopg.connect(self.stack.addresses.database_dsn) as connection:

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What a detector found in an event; `explanation` says why, by language."""
+    """What a detector found in an event; `explanation` says why, by language.
+
+    Attributes:
+        shadow: By a version that may not alert there (`vigil.modes`).
+    """
 
     id: UUID
     event: UUID
@@ -37,6 +41,7 @@ class Detection:
     explanation: dict[str, str]
     synthetic: str | None
     made_at: datetime
+    shadow: bool = False
 
 
 _TYPES: Final = {
@@ -55,6 +60,7 @@ _TYPES: Final = {
     "explanation": "text",
     "synthetic": "text",
     "made_at": "timestamptz",
+    "shadow": "bool",
 }
 """Of every column as it is sent; `explanation` goes as JSON."""
 _INSERT: Final = (

@@ -1,14 +1,16 @@
 """Keep a `vigil.registry.Registry` current with the database.
 
 Triggers note every change in `registry_change`; `refresh` asks for the newest number, which
-is one cheap query, and re-reads only the devices that were named since.  Who comes after
-changes that `vigil.store.retention` has deleted in time reads everything.
+is one cheap query, and re-reads only the devices that were named since.  Everything is read after a
+change that names none (a word on a detector, an estate that moved), and by who comes after changes
+that `vigil.store.retention` has deleted in time.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from vigil.modes import Modes, Word
 from vigil.registry import Assignment, Consent, Device, Node, Registry, Resident
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ _CHANGED: Final = """
     SELECT version, device, node, (SELECT min(version) FROM registry_change) > %(version)s + 1
     FROM registry_change WHERE version > %(version)s ORDER BY version LIMIT %(most)s
 """
+_WORDS: Final = "SELECT detector, version, community, estate, mode = 'alert', at FROM detector_mode"
 _WHOLE_ABOVE: Final = 5000
 """With more changes than this, reading everything is cheaper than reading each."""
 
@@ -75,6 +78,7 @@ async def _read_whole(connection: Connection, registry: Registry) -> None:
     ((version,),) = await cursor.fetchall()
     await _read_nodes(connection, registry, None)
     await _read_devices(connection, registry, None)
+    registry.modes = Modes([Word(*row) for row in await (await connection.execute(_WORDS)).fetchall()])
     registry.version = version
 
 

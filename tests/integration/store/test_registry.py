@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.making import NOW
+from vigil.modes import Live
 from vigil.registry import Registry
 from vigil.store.registry import refresh
 
@@ -55,8 +56,23 @@ def contents(registry: Registry) -> Any:
 @pytest.mark.asyncio
 async def test_an_empty_register_is_an_empty_registry(connection: Any) -> None:
     registry = Registry()
-    assert not await refresh(connection, registry)
+    await refresh(connection, registry)
     assert contents(registry) == ({}, {})
+
+
+@pytest.mark.asyncio
+async def test_a_registry_knows_at_once_which_detectors_may_alert(connection: Any) -> None:
+    await connection.execute(COMMUNITY)
+    registry = await whole(connection)
+    assert registry.modes.live("routines", ("1",), "c1", "e1") == Live("1", stands_in=True)
+    await connection.execute(
+        """
+        INSERT INTO detector_mode (detector, version, estate, mode, actor, reason, at)
+        VALUES ('routines', 'any', 'e1', 'shadow', 'person:x', 'too many false ones', now())
+        """
+    )
+    assert await refresh(connection, registry)
+    assert registry.modes.live("routines", ("1",), "c1", "e1") is None
 
 
 @pytest.mark.asyncio

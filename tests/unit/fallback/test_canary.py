@@ -15,6 +15,7 @@ from processors.falls.model import FallModel
 from processors.fusion import ALERT
 from tests.unit.fallback.conftest import T0
 from vigil.events import envelope_of
+from vigil.modes import Modes
 from vigil.registry import Device, Node
 from vigil.topics import Address
 
@@ -117,7 +118,7 @@ def test_the_synthetic_fall_ends_lying_still() -> None:
     assert window[150:].std(axis=0).max() < 0.05
 
 
-def test_the_alert_has_the_id_that_processors_derive() -> None:
+def test_the_alert_has_the_id_that_processors_derive_whatever_models_may_alert() -> None:
     address = Address("c1", "e1", "canary-e1")
     node = Node("canary-e1", "c1", "e1", None, "canary", retired=False)
     device = Device("canary-e1-pendant", node.id, None, False, None, "pendant", "waist", False, ())
@@ -125,7 +126,7 @@ def test_the_alert_has_the_id_that_processors_derive() -> None:
         address, device.id, canary.fall("x"), time=T0, boot="1-0000abcd", seq=1, synthetic="canary"
     )
     arrival = Arrival(envelope, canary.fall("x"), node, device, T0, T0, "canary", ())
-    made = decide([arrival], {envelope.id: Judged(0.99, "m", "1", {"en": "x"})}, {}, T0)
+    made = decide([arrival], {envelope.id: Judged(0.99, "m", "1", {"en": "x"})}, {}, T0, Modes())
     assert [alert.id for alert in made.alerts] == [Run(envelope.id, "e1", node.id, T0).alert]
 
 

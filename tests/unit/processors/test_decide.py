@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from processors import fusion
 from processors.arrivals import sort
 from processors.decide import Decisions, Judged, decide, decide_overdue, episode_of, subject_of
-from tests.making import NOW, Wearer, device, event, fall, record, registry
+from tests.making import ALERTING, NOW, Wearer, device, event, fall, record, registry
 from vigil.alerts import Priority
 from vigil.events import Answer, Hazard, LocalAlarm, PoseSuspected, SensorChanged, Sos, Stillness
+from vigil.modes import Modes, Word
 
 if TYPE_CHECKING:
     from vigil.registry import Registry
@@ -41,7 +43,7 @@ def judged(arrivals: list[Any], score: float) -> dict[Any, Judged]:
 
 def after(score: float, *made: Any, known: Registry | None = None, episodes: Any = None) -> Decisions:
     arrivals = arrive(*made, known=known)
-    return decide(arrivals, judged(arrivals, score), episodes or {}, NOW)
+    return decide(arrivals, judged(arrivals, score), episodes or {}, NOW, ALERTING)
 
 
 URGENT: dict[str, Any] = {
@@ -100,14 +102,14 @@ def test_an_unlikely_fall_is_kept_as_a_detection_and_raises_nothing() -> None:
 @pytest.mark.parametrize("scores", [None, float("nan")])
 def test_a_fall_that_no_model_could_judge_is_asked_about_and_then_raised(scores: float | None) -> None:
     arrivals = arrive(event(fall()))
-    made = decide(arrivals, {} if scores is None else judged(arrivals, scores), {}, NOW)
+    made = decide(arrivals, {} if scores is None else judged(arrivals, scores), {}, NOW, ALERTING)
     assert made.waits == {SUBJECT: NOW + fusion.WAIT}
     _, alert = decide_overdue(made.episodes[SUBJECT], made.detections[0])
     assert alert is not None
 
 
 def test_a_pose_that_no_model_could_judge_has_the_score_of_the_cameras_own_rule() -> None:
-    (detection,) = decide(arrive(event(POSE)), {}, {}, NOW).detections
+    (detection,) = decide(arrive(event(POSE)), {}, {}, NOW, ALERTING).detections
     assert (detection.score, detection.model, detection.model_version) == (0.7, "rule", "3")
 
 
@@ -256,3 +258,69 @@ def test_whatever_waits_stands_on_a_detection_that_is_kept(made: list[Any], scor
 def test_no_call_for_help_goes_unraised(made: list[Any], score: float) -> None:
     calls = sum(isinstance(a.data, Sos) or getattr(a.data, "answer", "") == "help" for a in arrive(*made))
     assert len([a for a in after(score, *made).alerts if a.kind == "sos"]) == calls
+
+
+# --- Versions: who may alert, and who only watches ---
+
+
+def spoken(*versions: str, alerts: bool = True) -> Modes:
+    return Modes(
+        Word("falls-waist", version, None, None, alerts=alerts, at=NOW + timedelta(minutes=n))
+        for n, version in enumerate(versions)
+    )
+
+
+def versions(*scores: float) -> Any:
+    """Return arrivals of one suspected fall, and what versions 1, 2, ... make of it."""
+    (arrival,) = arrive(event(fall()))
+    words = [
+        Judged(score, "falls-waist", str(n), {"en": "x", "zh": "x"}) for n, score in enumerate(scores, 1)
+    ]
+    return [arrival], {arrival.envelope.id: replace(words[0], others=tuple(words[1:]))}
+
+
+def told(modes: Modes, *scores: float) -> tuple[list[str], dict[str, bool]]:
+    """Return what is alerted on, and which versions were recorded: whether in shadow."""
+    made = decide(*versions(*scores), {}, NOW, modes)
+    by_id = {one.id: one.model_version for one in made.detections}
+    assert len(by_id) == len(made.detections)
+    return [by_id[alert.detection] for alert in made.alerts], {
+        one.model_version: one.shadow for one in made.detections
+    }
+
+
+def test_a_version_that_nobody_let_alert_records_and_alerts_nobody() -> None:
+    made = decide(*versions(0.99), {}, NOW, Modes())
+    assert (made.alerts, made.waits, made.episodes) == ([], {}, {})
+    assert [(one.score, one.shadow) for one in made.detections] == [(0.99, True)]
+
+
+def test_of_two_versions_the_one_that_was_let_last_alerts_and_the_other_watches() -> None:
+    assert told(spoken("1", "2"), 0.1, 0.99) == (["2"], {"1": True, "2": False})
+    assert told(spoken("2", "1"), 0.1, 0.99) == ([], {"1": False, "2": True})
+
+
+def test_a_new_version_beside_the_old_one_changes_no_alert() -> None:
+    assert told(spoken("1"), 0.99, 0.1) == (["1"], {"1": False, "2": True})
+
+
+def test_where_the_version_that_may_alert_is_gone_the_one_that_is_there_stands_in() -> None:
+    assert told(spoken("0"), 0.99) == (["1"], {"1": False})
+
+
+def test_a_version_that_fails_is_judged_by_rule_even_where_a_candidate_sees_nothing() -> None:
+    made = decide(*versions(float("nan"), 0.1), {}, NOW, spoken("1"))
+    assert made.waits == {SUBJECT: NOW + fusion.WAIT}
+    assert {one.model: one.shadow for one in made.detections} == {"falls-waist": True, "trigger": False}
+
+
+def test_where_no_version_may_alert_not_even_the_edges_rule_does() -> None:
+    assert decide(arrive(event(fall())), {}, {}, NOW, Modes()) == Decisions()
+    made = decide(*versions(float("nan")), {}, NOW, spoken("1", alerts=False))
+    assert made == Decisions()
+
+
+def test_a_call_for_help_needs_nobodys_permission() -> None:
+    assert [alert.kind for alert in decide(arrive(event(Sos(by="cord"))), {}, {}, NOW, Modes()).alerts] == [
+        "sos"
+    ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,8 +17,8 @@ pytestmark = pytest.mark.asyncio
 class Model:
     """Scores every window alike, or fails."""
 
-    def __init__(self, score: float | None) -> None:
-        self.manifest = SimpleNamespace(version="7")
+    def __init__(self, score: float | None, version: str = "7") -> None:
+        self.manifest = SimpleNamespace(version=version)
         self._score = score
 
     def score(self, windows: Any) -> Any:
@@ -48,10 +49,22 @@ async def test_a_placement_without_a_model_is_scored_by_no_other() -> None:
     assert await scorer(waist=0.9).score(suspected("chest")) == {}
 
 
-async def test_a_model_that_fails_leaves_the_others_their_scores() -> None:
+async def test_a_model_that_fails_has_no_score_and_leaves_the_others_theirs() -> None:
     wrist, waist = suspected("wrist", "waist")
     scores = await scorer(wrist=None, waist=0.9).score([wrist, waist])
-    assert set(scores) == {waist.envelope.id}
+    assert math.isnan(scores[wrist.envelope.id].score)
+    assert scores[waist.envelope.id].score == 0.9
+
+
+async def test_a_candidate_is_asked_about_the_same_window_and_its_failure_is_its_own() -> None:
+    made: Any = {"waist": Model(0.9, "7")}
+    beside: Any = {"waist": [Model(0.3, "8"), Model(None, "9")]}
+    (arrival,) = suspected("waist")
+    judged = (await Scorer(made, None, beside).score([arrival]))[arrival.envelope.id]
+    assert (judged.model_version, judged.score) == ("7", 0.9)
+    assert [one.model_version for one in judged.others] == ["8", "9"]
+    assert judged.others[0].score == 0.3
+    assert math.isnan(judged.others[1].score)
 
 
 async def test_without_a_suspicion_no_model_is_asked() -> None:
