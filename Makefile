@@ -5,10 +5,14 @@
 #   make test             unit, integration and story tests on the embedded servers
 #   make check            format, lint, types, and the arrows between the rooms
 #
-# DATA (or VIGIL_DATA) is the folder with the recordings; QUICK=1 shortens what is long.
+# JOBS is how many test files run at a time; DATA (or VIGIL_DATA) is the folder with the recordings;
+# QUICK=1 shortens what is long.
 
 VENV := .venv
 PY := $(VENV)/bin/python
+JOBS ?= 2
+# Each job starts servers of its own; a file's tests stay together.
+PYTEST := $(PY) -m pytest -q -n $(JOBS) --dist loadfile
 ifdef DATA
 export VIGIL_DATA := $(abspath $(DATA))
 endif
@@ -25,7 +29,7 @@ smoke: $(VENV)/.up
 	@$(PY) -m tests.smoke
 
 test: $(VENV)/.dev
-	@$(PY) -m pytest -q -m "not stack"
+	@$(PYTEST) -m "not stack"
 
 check: $(VENV)/.dev
 	@$(VENV)/bin/ruff check .
@@ -35,7 +39,7 @@ check: $(VENV)/.dev
 
 # The same tests on mosquitto, Apache Kafka and PostgreSQL; migrations and queries on TimescaleDB.
 stack-test: $(VENV)/.dev
-	@VIGIL_TEST_STACK=real $(PY) -m pytest -q -m "stack or integration or story"
+	@VIGIL_TEST_STACK=real $(PYTEST) -m "stack or integration or story"
 
 faults bench accuracy sla drill: $(VENV)/.dev
 	@$(PY) -m tests.$@
