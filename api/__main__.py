@@ -24,7 +24,7 @@ from api.live import Hub
 from api.passwords import Passwords
 from api.server import listening_socket, serve_until_cancelled
 from api.services import Issuer, Services
-from vigil import pki
+from vigil import evidence, pki
 from vigil.clock import utc_now
 from vigil.errors import Misconfigured, Rejected, Stop
 from vigil.progress import Work
@@ -109,7 +109,9 @@ def _issuer(settings: ApiSettings) -> Issuer | None:
         raise Misconfigured("VIGIL_API_BROKER", "is missing: boxes have to be told where their broker is")
     try:
         certificate, key = ((settings.api_device_ca / name).read_bytes() for name in ("ca.pem", "ca.key"))
-        return Issuer(pki.read_authority(certificate, key), settings.api_broker)
+        sealed_to = settings.api_device_ca / "frames.key"
+        frames = evidence.read_key(sealed_to.read_bytes()) if sealed_to.exists() else None
+        return Issuer(pki.read_authority(certificate, key), settings.api_broker, frames)
     except (OSError, Rejected) as error:
         raise Misconfigured("VIGIL_API_DEVICE_CA", str(error)) from None
 

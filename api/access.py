@@ -52,6 +52,7 @@ class May(StrEnum):
     SEE_HELPERS = "see_helpers"
     MANAGE_HELPERS = "manage_helpers"
     SEE_EFFECT = "see_effect"
+    SEE_FRAMES = "see_frames"
 
 
 _HELPER: Final = frozenset(
@@ -60,10 +61,11 @@ _HELPER: Final = frozenset(
 _OFFICER: Final = _HELPER | {May.SILENCE, May.SEE_POLICIES}
 _LEADER: Final = _OFFICER | {May.REVIEW, May.SEE_ROSTER, May.MANAGE_ROTA, May.MANAGE_HELPERS, May.SEE_EFFECT}
 GRANTS: Final[dict[Role, frozenset[May]]] = {
-    Role.DUTY_OFFICER: _OFFICER,
+    Role.DUTY_OFFICER: _OFFICER | {May.SEE_FRAMES},
     Role.GRID_WORKER: _HELPER,
-    Role.SUPERVISOR: _LEADER,
-    Role.COMMUNITY_MANAGER: _LEADER | {May.MANAGE_STAFF, May.MANAGE_POLICIES, May.MANAGE_BOXES},
+    Role.SUPERVISOR: _LEADER | {May.SEE_FRAMES},
+    Role.COMMUNITY_MANAGER: _LEADER
+    | {May.SEE_FRAMES, May.MANAGE_STAFF, May.MANAGE_POLICIES, May.MANAGE_BOXES},
     Role.OPS: frozenset({May.SEE_ALERTS, May.SEE_POLICIES, May.SEE_EFFECT, May.MANAGE_BOXES}),
     Role.AUDITOR: frozenset({May.SEE_ALERTS, May.SEE_STAFF, May.SEE_POLICIES, May.SEE_EFFECT}),
     Role.STREET_CENTRE: _OFFICER | {May.SEE_ROSTER, May.SEE_EFFECT},

@@ -16,6 +16,7 @@ from api import (
     claims,
     contacts,
     effect,
+    evidence,
     hand_ups,
     outages,
     policies,
@@ -67,7 +68,7 @@ PARTS: Final = (
         effect,
         webhooks,
     ),
-    *(claims, snapshot, pages, take, answer),
+    *(claims, evidence, snapshot, pages, take, answer),
 )
 
 

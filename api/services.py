@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi import Depends, Request
 
 from api.escalation.channels import AppriseSender, Sender
@@ -18,10 +19,15 @@ from vigil.store.pool import Pool
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who signs the boxes' certificates, and which broker (`host:port`) these open."""
+    """Who signs the boxes' certificates, and which broker (`host:port`) these open.
+
+    Attributes:
+        frames: What boxes seal frames as evidence to; None where the platform takes none.
+    """
 
     authority: Authority
     broker: str
+    frames: X25519PrivateKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

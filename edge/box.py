@@ -7,6 +7,7 @@ flow: sources first, then what they handed over is made durable, then the broker
 from __future__ import annotations
 
 import asyncio
+import shutil
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ import numpy as np
 import structlog
 
 from edge import sources
+from edge.config import Cameras
 from edge.health import BoxHealth
 from edge.home_assistant import Companion
 from edge.identity import Standing
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from edge.config import Node
+    from edge.evidence import Evidence
     from edge.notify import Notify
     from edge.reading import Source
     from edge.spool import Row
@@ -67,7 +70,7 @@ class Box:
         Raises:
             Stop: The file or the spool cannot be used.
         """
-        self._now, self._utc, self._notify = now, utc, notify
+        self._settings, self._now, self._utc, self._notify = settings, now, utc, notify
         self._own_health: DeviceHealth | None = None
         kept = settings.edge_spool.with_name(settings.edge_spool.name + ".config.json")
         self._config = RemoteConfig(settings.edge_config, kept, self._apply)
@@ -150,13 +153,30 @@ class Box:
         self.spool.close()
 
     def _built(self, node: Node) -> Mapping[str, Source]:
-        built: dict[str, Source] = sources.build(node, self._utc, lambda: self._now().mono)
+        evidence = self._evidence(node)
+        offer = evidence.offer if evidence else None
+        built: dict[str, Source] = sources.build(node, self._utc, lambda: self._now().mono, offer)
+        if evidence is not None:
+            built["evidence frames"] = evidence
         if node.home_assistant is not None:
             # Beside the sources, since it is to be replaced and restarted as they are.
             built["home assistant"] = Companion(
                 node.home_assistant, node, lambda: (self._own_health, self._link.up)
             )
         return built
+
+    def _evidence(self, node: Node) -> Evidence | None:
+        """Return what makes frames as evidence; None where the node's file allows none, and none stay."""
+        folder = self._settings.edge_spool.with_name("evidence")
+        if not any(isinstance(spec, Cameras) and spec.evidence_frames for spec in node.sources.values()):
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        # Imported here: OpenCV and cryptography are nothing for a box without cameras.
+        from edge.claim import Identity  # noqa: PLC0415
+        from edge.evidence import Evidence  # noqa: PLC0415
+
+        shown = self._settings.mqtt_cert or folder
+        return Evidence(Identity(shown.parent), folder, self._utc)
 
     async def _apply(self, node: Node) -> None:
         """Put a config into effect: other sources, births, siren and bound."""

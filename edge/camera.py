@@ -4,7 +4,8 @@ Place in the flow: `edge.sources.camera` runs a `Feed` and a `Pipeline` for ever
 `Feed` decodes in a thread of its own, so that a camera which hangs holds up nobody, and
 burns the privacy masks in before a frame is handed on.  A `Pipeline` decides nothing but by
 `edge.picture`, `edge.tracks` and `edge.vision`; what it returns are key points and
-measures, never pixels.
+measures, never pixels.  Where the box may show a frame as evidence, the one in which a fall was
+suspected is offered to `edge.evidence` beside that.
 """
 
 from __future__ import annotations
@@ -90,18 +91,43 @@ class Taken:
     frame: Frame
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """The frame in which a fall was suspected, and who fell; it is seen by nobody as it is.
+
+    Attributes:
+        device: The camera.
+        episode: The suspicion's.
+        at: When it was taken, by the wall clock.
+        frame: Its masks burned in; only to be read.
+        joints: The person's, in frame heights.
+    """
+
+    device: str
+    episode: str
+    at: datetime
+    frame: Frame
+    joints: tracks.Points
+
+
+Offer: TypeAlias = Callable[[Shot], None]
+"""Takes the frame of a suspicion; never raises."""
+
+
 class Pipeline:
     """Makes readings of one camera's frames; not to be called from two threads at once."""
 
-    def __init__(self, camera: Camera, pose: Pose | None) -> None:
+    def __init__(self, camera: Camera, pose: Pose | None, offer: Offer | None = None) -> None:
         """Start with an empty picture.
 
         Args:
             camera: How the camera is set up.
             pose: None where the box has no pose model: then only motion is reported.
+            offer: Takes the frame of a suspicion; None, and no frame is ever looked at again.
         """
         self._camera = camera
         self._pose = pose
+        self._offer = offer
         self._motion = picture.Motion()
         self._health = picture.Health()
         self._tracks = tracks.Tracks()
@@ -172,16 +198,18 @@ class Pipeline:
             height, width = taken.frame.shape[:2]
             self._aspect = width / height
             self._follow(self._pose, taken)
-            yield from self._suspicions(taken.time_s, at)
+            yield from self._suspicions(taken.time_s, at, taken.frame)
             yield from self._still(taken.time_s, at)
 
-    def _suspicions(self, time_s: float, at: datetime) -> Iterator[Reading]:
-        """Yield the suspicions that are due."""
+    def _suspicions(self, time_s: float, at: datetime, frame: Frame | None = None) -> Iterator[Reading]:
+        """Yield the suspicions that are due; `frame` is the present one, where there is one."""
         self._watch, found = vision.step(self._watch, self._tracks, time_s, self._camera.fps)
         for suspicion in found:
             when = at - timedelta(seconds=time_s - suspicion.dropped_s)
             data = pose_suspected(self._camera, suspicion, self._aspect, when)
             self._rests[data.episode] = vision.Rest(suspicion.track, time_s)
+            if self._offer and frame is not None:
+                self._offer(Shot(self._camera.device, data.episode, at, frame, suspicion.frames[-1]))
             yield Reading(self._camera.device, data, when)
 
     def _follow(self, pose: Pose, taken: Taken) -> None:

@@ -23,7 +23,7 @@ import urllib.request
 from base64 import b64encode
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -41,6 +41,7 @@ FOLDER: Final = Path("/var/lib/vigil/identity")
 PATIENCE_S: Final = 30.0
 LARGEST: Final = 1 << 20
 """Bytes of an answer that are read."""
+T = TypeVar("T")
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -90,19 +91,23 @@ class Platform:
             raise Stop(f"the authority {ca} cannot be read: {error}") from None
 
     def ask(self, path: str, body: Mapping[str, str]) -> Grant:
-        """Post a request and return what was granted.
+        """Post a request for a certificate and return what was granted; raises as `post` does."""
+        return self.post(path, json.dumps(dict(body)).encode(), Grant)
+
+    def post(self, path: str, body: bytes, shape: type[T]) -> T:
+        """Post JSON and return the answer.
 
         Raises:
             Stop: The platform refuses, with its own words.
             Unavailable: It does not answer, or not in its own way.
         """
         asked = urllib.request.Request(  # noqa: S310 - https, or http on the loopback, by the check above
-            self.url + path, json.dumps(dict(body)).encode(), {"Content-Type": "application/json"}
+            self.url + path, body, {"Content-Type": "application/json"}
         )
         try:
             opened = urllib.request.urlopen(asked, timeout=PATIENCE_S, context=self._context)  # noqa: S310 - as above
             with opened as answer:
-                return msgspec.json.decode(answer.read(LARGEST), type=Grant)
+                return msgspec.json.decode(answer.read(LARGEST), type=shape)
         except urllib.error.HTTPError as error:
             with error:
                 raise _refusal(error) from None
@@ -120,6 +125,15 @@ class Identity:
     def pem(self) -> Path:
         """Key and certificate."""
         return self.folder / "identity.pem"
+
+    def certificate(self) -> bytes:
+        """Return the certificate without its key, as PEM.
+
+        Raises:
+            OSError: There is none.
+        """
+        both = self.pem.read_bytes()
+        return both[both.index(b"-----BEGIN CERTIFICATE") :]
 
     def claimed(self) -> Claimed | None:
         """Return what is remembered of the claim, None before there was one."""
@@ -203,12 +217,11 @@ def renew(identity: Identity, now: datetime, *, early: bool = False) -> Claimed 
     if before.not_after - now > pki.RENEW_WITHIN and not early:
         return None
     platform, key = Platform(before.url, before.ca), identity.next_key()
-    present = identity.pem.read_bytes()
     asked = pki.request(key, before.node)
     body = {
-        "certificate": present[present.index(b"-----BEGIN CERTIFICATE") :].decode(),
+        "certificate": identity.certificate().decode(),
         "request": asked.decode(),
-        "proof": b64encode(pki.proof(pki.read_key(present), asked)).decode(),
+        "proof": b64encode(pki.proof(pki.read_key(identity.pem.read_bytes()), asked)).decode(),
     }
     return identity.take(platform.ask("/api/v1/claims/renew", body), key, platform)
 

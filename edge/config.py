@@ -176,15 +176,18 @@ class HomeAssistant(_Brokered, frozen=True, kw_only=True):
 
 
 class Cameras(_Spec, frozen=True, kw_only=True, tag="cameras", tag_field="kind"):
-    """The cameras of a box, analysed together; no picture leaves it.
+    """The cameras of a box, analysed together; no picture leaves it unless it is allowed to.
 
     A device's `address` is a path, an rtsp address or the number of a USB camera.
 
     Attributes:
         pose_model: Path of the pose model; without it motion and health only.
+        evidence_frames: The installer allows frames as evidence; each also needs the consent of
+            everybody whom its camera watches over, as the platform's permit says.
     """
 
     pose_model: str | None = None
+    evidence_frames: bool = False
 
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]

@@ -6,6 +6,7 @@ authority itself, the servers' certificates, and boxes of a site without the pla
 
     init NAME              make the authority: ca.pem (give it to everybody), ca.key (keep it)
     server HOST [HOST...]  make server.pem and server.key for the broker
+    frames                 make frames.key, which boxes seal frames as evidence to; without it there are none
     sign NODE REQUEST      sign a box's request; the certificate goes to the terminal
     revoke CERTIFICATE     enter a box's certificate among the revoked, and write crl.pem
     crl                    write crl.pem anew; a broker refuses everybody when it is older than 30 days
@@ -20,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vigil import pki
+from vigil import evidence, pki
 from vigil.clock import utc_now
 from vigil.errors import Rejected, Stop
 
@@ -56,6 +57,16 @@ class Folder:
         key = pki.new_key()
         self._write("server.key", pki.key_pem(key), SECRET)
         self._write("server.pem", pki.sign_server(self._authority(), key, hosts, now).pem, PUBLIC)
+
+    def frames(self) -> None:
+        """Make the key that frames as evidence are sealed to.
+
+        Raises:
+            Stop: There is one already: with another, nobody could look at what was sealed to it.
+        """
+        if (self.path / "frames.key").exists():
+            raise Stop(f"{self.path} holds a key for frames already")
+        self._write("frames.key", evidence.key_pem(evidence.new_key()), SECRET)
 
     def sign(self, node: str, asked: bytes, now: datetime) -> bytes:
         """Sign a box's request."""
@@ -108,6 +119,8 @@ def main(arguments: Sequence[str], now: datetime) -> int:
                 folder.init(chosen.name, now)
             case "server":
                 folder.server(chosen.hosts, now)
+            case "frames":
+                folder.frames()
             case "sign":
                 sys.stdout.write(folder.sign(chosen.node, chosen.request.read_bytes(), now).decode())
             case "revoke":
@@ -126,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("init").add_argument("name")
     commands.add_parser("server").add_argument("hosts", nargs="+")
+    commands.add_parser("frames")
     sign = commands.add_parser("sign")
     sign.add_argument("node")
     sign.add_argument("request", type=Path)

@@ -17,6 +17,7 @@ from edge import config
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edge.camera import Offer
     from edge.config import Device, Node, SourceSpec
     from edge.reading import Source
     from vigil.clock import Clock
@@ -50,25 +51,31 @@ class Context:
     synthetic: Synthetic | None = None
 
 
-def build(node: Node, utc: Clock, mono: Callable[[], float]) -> dict[str, Source]:
+def build(node: Node, utc: Clock, mono: Callable[[], float], offer: Offer | None = None) -> dict[str, Source]:
     """Build the node's sources, by name.
+
+    Args:
+        node: The config.
+        utc: The wall clock.
+        mono: Seconds that only grow.
+        offer: Takes the frames of suspicions from the cameras that may show any; see `edge.evidence`.
 
     Raises:
         Misconfigured: A source cannot be made as the file describes it.
     """
     context = Context(utc, mono, node.synthetic)
-    return {name: _built(spec, node.of_source(name), context) for name, spec in node.sources.items()}
+    return {name: _built(spec, node.of_source(name), context, offer) for name, spec in node.sources.items()}
 
 
-def _built(spec: SourceSpec, devices: list[Device], context: Context) -> Source:
+def _built(spec: SourceSpec, devices: list[Device], context: Context, offer: Offer | None) -> Source:
     if isinstance(spec, config.Cameras):
-        return _cameras(spec, devices, context)
+        return _cameras(spec, devices, context, offer if spec.evidence_frames else None)
     module, name = _MODULES[type(spec)]
     source: Source = getattr(import_module(module), name)(spec, devices, context)
     return source
 
 
-def _cameras(spec: config.Cameras, devices: list[Device], context: Context) -> Source:
+def _cameras(spec: config.Cameras, devices: list[Device], context: Context, offer: Offer | None) -> Source:
     # Imported here: OpenCV and LiteRT weigh more than all the rest of the edge.
     from edge.camera import Camera  # noqa: PLC0415
     from edge.sources.camera import Cameras, load_pose  # noqa: PLC0415
@@ -86,4 +93,11 @@ def _cameras(spec: config.Cameras, devices: list[Device], context: Context) -> S
         for device in devices
     ]
     pose = load_pose(Path(spec.pose_model)) if spec.pose_model else None
-    return Cameras(cameras, pose, clock=context.utc, monotonic=context.mono, synthetic=context.synthetic)
+    return Cameras(
+        cameras,
+        pose,
+        clock=context.utc,
+        monotonic=context.mono,
+        synthetic=context.synthetic,
+        offer=offer,
+    )

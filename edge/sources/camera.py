@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import structlog
 
-from edge.camera import Camera, Feed, Monotonic, Pipeline, Pose
+from edge.camera import Camera, Feed, Monotonic, Offer, Pipeline, Pose
 from edge.pose import PoseModel
 from edge.reading import Put, Reading
 from vigil.errors import Rejected, Stop, Unavailable
@@ -60,6 +60,7 @@ class Cameras:
         monotonic: Monotonic,
         synthetic: Synthetic | None = None,
         rng: random.Random | None = None,
+        offer: Offer | None = None,
     ) -> None:
         """Prepare; cameras are opened by `run`.
 
@@ -70,6 +71,7 @@ class Cameras:
             monotonic: Seconds that only grow, for frames and intervals.
             synthetic: Marks every reading, for a demonstration from files.
             rng: For the jitter between attempts to open a camera.
+            offer: Takes the frames of suspicions, where they may become evidence.
         """
         self._clock = clock
         self._monotonic = monotonic
@@ -77,7 +79,8 @@ class Cameras:
         self._arrived = threading.Event()
         chance = rng or random.Random()
         self._watched = [
-            _Watched(one, Feed(one, monotonic, self._arrived, chance), Pipeline(one, pose)) for one in cameras
+            _Watched(one, Feed(one, monotonic, self._arrived, chance), Pipeline(one, pose, offer))
+            for one in cameras
         ]
 
     async def run(self, put: Put) -> None:

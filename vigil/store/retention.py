@@ -140,6 +140,11 @@ _STATEMENTS: Final[tuple[tuple[str, str, str], ...]] = (
             where="at < %(before)s AND version < (SELECT max(version) FROM registry_change)",
         ),
     ),
+    (
+        "evidence_frame",
+        "evidence_frame",
+        _BY_KEY.format(table="evidence_frame", key="id", where="received_at < %(before)s"),
+    ),
     ("heartbeat", "heartbeat", _BY_KEY.format(table="heartbeat", key="process", where="at < %(before)s")),
 )
 

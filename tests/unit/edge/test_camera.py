@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.camera import NO_FRAME_S, Camera, Feed, Pipeline, Taken, recorded
+from edge.camera import NO_FRAME_S, Camera, Feed, Pipeline, Shot, Taken, recorded
 from edge.reading import Reading, check
 from edge.sources.camera import Cameras, load_pose
 from tests.unit.processors.posefalls import figure
@@ -244,3 +244,15 @@ def test_a_reading_waits_for_the_spool_and_a_refused_one_is_given_up(
     asyncio.run(source(tmp_path).run(put))
     assert answers == []
     assert len(taken) >= 1
+
+
+@pytest.mark.trust
+def test_the_frame_of_a_suspicion_is_offered_to_whoever_may_show_it_and_no_other_frame() -> None:
+    offered: list[Shot] = []
+    readings = run(Pipeline(CAMERA, Filmed(FALL), offered.append), 28.0)
+    (fall,) = of(readings, PoseSuspected)
+    assert isinstance(fall.data, PoseSuspected)
+    (shot,) = offered
+    assert (shot.device, shot.episode) == ("hall-camera", fall.data.episode)
+    assert timedelta(0) < shot.at - fall.time < timedelta(seconds=3)
+    assert shot.joints.shape == (17, 3)
