@@ -49,9 +49,13 @@ Groups: TypeAlias = "dict[Partition, list[Record]]"
 Handed: TypeAlias = "list[tuple[Partition, list[Record], list[Awaitable[object]]]]"
 """What was handed to the Kafka client, and what tells the outcome."""
 
-BATCH: Final = 250
-"""Messages produced at once: a quarter of a window, so that the broker and Kafka have something to do
-while we have; some 3 ms of work, for which an alarm on the other connection may have to wait."""
+BATCH: Final = 500
+"""Messages produced at once: half a window.  The client has one request under way to a Kafka broker, so
+the one half is with Kafka while the other is taken in; a quarter made twice the requests, and we waited
+for Kafka half the time (measured: 47,000 events/s with 250, 73,000 with 500, no more with larger windows)."""
+TURN: Final = 125
+"""Messages translated without letting anybody else have the core: 1 ms, for which an alarm on the other
+connection may have to wait."""
 UNDER_WAY: Final = 4
 """Batches handed to Kafka and not confirmed; the window of unacknowledged messages bounds them too."""
 STALL_S: Final = 45.0
@@ -121,12 +125,21 @@ class Bridge:
         messages = await self._inbox.take(BATCH)
         self._taken += len(messages)
         began = perf_counter()
-        registry = self._registry()
-        records = [translate(m.topic, m.payload, registry, m.dropped) for m in messages]
+        records = await self._translated(messages)
         passing("ingest.before_produce")
         groups = await _by_partition(self._producer, records)
         handed = await _answered(_hand_over(self._producer, groups, self._clock()))
         await self._under_way.put(Batch(messages, records, handed, began))
+
+    async def _translated(self, messages: Sequence[Message]) -> list[Record]:
+        registry = self._registry()
+        records: list[Record] = []
+        for start in range(0, len(messages), TURN):
+            if start:
+                await asyncio.sleep(0)
+            turn = messages[start : start + TURN]
+            records += [translate(m.topic, m.payload, registry, m.dropped) for m in turn]
+        return records
 
     async def let_go(self) -> None:
         """Wait until Kafka has the oldest batch, and acknowledge its messages."""

@@ -131,6 +131,15 @@ async def test_only_so_many_batches_are_under_way_and_the_rest_waits_at_the_brok
         assert box.queue.qsize() == 20 - most
 
 
+async def test_an_alarm_on_the_other_connection_does_not_wait_for_a_whole_batch_to_be_translated() -> None:
+    async with carrying() as (bulk, busy, _), carrying() as (box, kafka, _):
+        bulk.queue.put_nowait(calls(*range(1, bridges.BATCH + 1)))
+        box.queue.put_nowait(calls(1))
+        await kafka.has(1)
+        assert busy.handed == []
+        await until(lambda: sum(map(len, busy.handed)) == bridges.BATCH)
+
+
 async def test_a_client_that_never_answers_ends_the_process_with_its_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
