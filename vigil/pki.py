@@ -38,9 +38,11 @@ LIST_LASTS: Final = timedelta(days=30)
 """A broker whose list of the revoked is older than this refuses everybody."""
 SKEW: Final = timedelta(days=1)
 """Certificates are good from the day before: a box's clock may be slow."""
-RESERVED: Final = frozenset({"ingest", "fallback", "metrics", "api", "processors"})
+RESERVED: Final = frozenset({"ingest", "fallback", "metrics", "api", "processors", "revoker"})
 """Users of the platform itself at the broker (`deploy/mosquitto/acl.template`)."""
 _NODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_NODE_OF_ENTRY: Final = x509.ObjectIdentifier("2.25.148053573107929614403937871437213572881")
+"""Our own: whose certificate an entry of the list is about, for whoever has to end its connection."""
 _HASH: Final = hashes.SHA256()
 
 
@@ -70,6 +72,29 @@ class Issued:
     serial: str
     pem: bytes
     not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A certificate that is no longer good.
+
+    Attributes:
+        serial: In hexadecimal digits.
+        at: When it was revoked.
+        node: Whose it was.
+    """
+
+    serial: str
+    at: datetime
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A list of the revoked, and when it was made."""
+
+    made_at: datetime
+    boxes: frozenset[Revoked]
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -181,12 +206,12 @@ def sign_server(
     )
 
 
-def revocation_list(authority: Authority, revoked: Iterable[tuple[str, datetime]], now: datetime) -> bytes:
+def revocation_list(authority: Authority, revoked: Iterable[Revoked], now: datetime) -> bytes:
     """Return the list of the revoked, for the broker.
 
     Args:
         authority: Who signed them.
-        revoked: Serial and moment of each.
+        revoked: Each.
         now: Present time.
     """
     made = (
@@ -197,10 +222,42 @@ def revocation_list(authority: Authority, revoked: Iterable[tuple[str, datetime]
         .add_extension(x509.CRLNumber(int(now.timestamp())), critical=False)
         .add_extension(_issuer(authority), critical=False)
     )
-    for serial, at in revoked:
-        entry = x509.RevokedCertificateBuilder().serial_number(int(serial, 16)).revocation_date(at).build()
-        made = made.add_revoked_certificate(entry)
+    for box in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(int(box.serial, 16)).revocation_date(box.at)
+        named = x509.UnrecognizedExtension(_NODE_OF_ENTRY, box.node.encode())
+        made = made.add_revoked_certificate(entry.add_extension(named, critical=False).build())
     return made.sign(authority.key, _HASH).public_bytes(serialization.Encoding.PEM)
+
+
+def read_list(authority: bytes, pem: bytes, now: datetime) -> Listed:
+    """Read a list of the revoked.
+
+    Args:
+        authority: The certificate of whoever must have signed it, as PEM.
+        pem: The list.
+        now: Present time.
+
+    Raises:
+        Rejected: `no_list`, `not_ours` or `expired`.
+    """
+    signer = read_certificate(authority).public_key()
+    try:
+        found = x509.load_pem_x509_crl(pem)
+    except ValueError as error:
+        raise Rejected("no_list", f"no list of the revoked: {error}") from None
+    if not isinstance(signer, ec.EllipticCurvePublicKey) or not found.is_signature_valid(signer):
+        raise Rejected("not_ours", "this list is not signed by our authority")
+    if found.next_update_utc is None or found.next_update_utc < now:
+        raise Rejected("expired", "this list has expired")
+    return Listed(found.last_update_utc, frozenset(_entry(one) for one in found))
+
+
+def _entry(found: x509.RevokedCertificate) -> Revoked:
+    named = (one.value for one in found.extensions if one.oid == _NODE_OF_ENTRY)
+    node = next(
+        (v.value.decode(errors="replace") for v in named if isinstance(v, x509.UnrecognizedExtension)), ""
+    )
+    return Revoked(f"{found.serial_number:x}", found.revocation_date_utc, node)
 
 
 def proof(key: ec.EllipticCurvePrivateKey, asked: bytes) -> bytes:

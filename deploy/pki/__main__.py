@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from vigil import evidence, pki
 from vigil.clock import utc_now
 from vigil.errors import Rejected, Stop
+from vigil.pki import Revoked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,11 +103,11 @@ class Folder:
         fresh.rename(self.path / name)
 
 
-def _entries(path: Path) -> list[tuple[str, datetime]]:
+def _entries(path: Path) -> list[Revoked]:
     if not path.exists():
         return []
     lines = (line.split() for line in path.read_text(encoding="ascii").splitlines() if line.strip())
-    return [(serial, datetime.fromisoformat(at).astimezone(UTC)) for serial, at, *_ in lines]
+    return [Revoked(serial, datetime.fromisoformat(at).astimezone(UTC), node) for serial, at, node in lines]
 
 
 def main(arguments: Sequence[str], now: datetime) -> int:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.rows import class_row
 
+from vigil.pki import Revoked
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -146,16 +148,16 @@ async def revoke(connection: Connection, node: str, actor: str, now: datetime) -
     return cursor.rowcount
 
 
-async def revoked(connection: Connection, now: datetime) -> list[tuple[str, datetime]]:
-    """Return the serial of every revoked certificate that has not ended by itself, and when it was."""
+async def revoked(connection: Connection, now: datetime) -> list[Revoked]:
+    """Return every revoked certificate that has not ended by itself."""
     cursor = await connection.execute(
         """
-        SELECT serial, revoked_at FROM certificate
+        SELECT serial, revoked_at, node FROM certificate
         WHERE revoked_at IS NOT NULL AND not_after > %s ORDER BY serial
         """,
         [now - LISTED],
     )
-    return [(str(serial), at) for serial, at in await cursor.fetchall()]
+    return [Revoked(*row) for row in await cursor.fetchall()]
 
 
 async def count_attempt(connection: Connection, source: str, now: datetime) -> int:

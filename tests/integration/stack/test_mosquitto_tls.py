@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import signal
 import ssl
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from deploy.pki import revoked
 from deploy.pki.__main__ import Folder
 from edge import handshake
 from tests.conftest import lacking
@@ -114,6 +117,8 @@ class Box:
         self._client.on_subscribe = lambda *a: self._answers.put(a[3][0].value)
         self._client.on_publish = lambda *a: self._answers.put(a[3].value)
         self._client.on_message = lambda *a: self.received.put(a[2].topic)
+        self.thrown_out = threading.Event()
+        self._client.on_disconnect = lambda *_: self.thrown_out.set()
         self._client.connect("127.0.0.1", broker.port if settings is None else broker.tls_port)
         self._client.loop_start()
         assert self._answers.get(timeout=WAIT_S) == 0
@@ -235,6 +240,28 @@ class TestTheHandshake:
         eventually(lambda: "was revoked" in str(handshake.why_refused(shown)))
         still_good = settings_of(broker, authority, credentials(tmp_path, authority, "n1"))
         assert handshake.why_refused(still_good) is None
+
+
+def test_a_revoked_box_that_is_connected_is_thrown_out_and_the_others_notice_nothing(
+    broker: Mosquitto, authority: Folder, tmp_path: Path, n1: Box
+) -> None:
+    platform = Folder(shutil.copytree(authority.path, tmp_path / "platform"))
+    shown = credentials(tmp_path, authority, "n4")
+    stolen = Box(broker, settings_of(broker, authority, shown))
+    platform.revoke(shown[0].read_bytes(), NOW)
+    local = MqttSettings.model_validate(
+        {"mqtt_port": broker.port, "mqtt_username": "ingest", "mqtt_password": "a secret"}
+    )
+    by = revoked.Broker(
+        authority.path, ["kill", "-HUP", str(broker.pid)], lambda node: revoked.shut_out(local, node)
+    )
+    assert by.apply((platform.path / "crl.pem").read_bytes(), NOW)[-1] == "n4"
+    assert stolen.thrown_out.wait(WAIT_S)
+    assert "was revoked" in str(handshake.why_refused(settings_of(broker, authority, shown)))
+    assert not n1.thrown_out.is_set()
+    assert n1.publish(OURS.topic(Kind.STATE)) < 0x80
+    assert by.apply((platform.path / "crl.pem").read_bytes(), NOW) == []
+    stolen.end()
 
 
 def test_a_broker_that_is_not_reached_has_refused_nothing(authority: Folder) -> None:

@@ -56,6 +56,12 @@ def test_boxes_renew_at_different_times_and_catch_up_after_a_night_without_power
     assert found["Persistent"] == ["true"]
 
 
+def test_a_revoked_box_is_out_within_about_a_minute() -> None:
+    assert settings("vigil-revoked.timer")["OnUnitActiveSec"] == ["60s"]
+    assert settings("vigil-revoked.service")["ProtectSystem"] == ["strict"]
+    assert settings("vigil-revoked.service")["ReadWritePaths"] == ["/etc/mosquitto"]
+
+
 @pytest.mark.parametrize("unit", sorted(path.name for path in UNITS.iterdir()))
 def test_systemd_understands_every_line(unit: str) -> None:
     if shutil.which("systemd-analyze") is None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from vigil import pki
 from vigil.errors import Rejected
+from vigil.pki import Revoked
 from vigil.topics import Address, Kind, parse
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -109,10 +110,25 @@ class TestTheNextCertificate:
 
 def test_the_list_names_the_revoked_and_is_signed() -> None:
     issued = box()
-    listed = x509.load_pem_x509_crl(pki.revocation_list(OURS, [(issued.serial, NOW)], NOW))
+    listed = x509.load_pem_x509_crl(pki.revocation_list(OURS, [Revoked(issued.serial, NOW, "n1")], NOW))
     assert listed.is_signature_valid(OURS.certificate.public_key())  # type: ignore[arg-type]  # it is an EC key
     assert [entry.serial_number for entry in listed] == [int(issued.serial, 16)]
     assert listed.next_update_utc == NOW + pki.LIST_LASTS
+
+
+def test_a_list_says_whose_certificates_they_were_to_whoever_trusts_its_authority() -> None:
+    box_of = Revoked("1f", NOW, "n1")
+    pem = pki.revocation_list(OURS, [box_of], NOW)
+    listed = pki.read_list(OURS.pem, pem, NOW)
+    assert (listed.boxes, listed.made_at) == ({box_of}, NOW - pki.SKEW)
+    for error, authority, text, now in (
+        ("not_ours", THEIRS.pem, pem, NOW),
+        ("expired", OURS.pem, pem, NOW + pki.LIST_LASTS + timedelta(seconds=1)),
+        ("no_list", OURS.pem, b"junk", NOW),
+    ):
+        with pytest.raises(Rejected) as found:
+            pki.read_list(authority, text, now)
+        assert found.value.reason == error
 
 
 def test_an_authority_comes_back_from_its_files_and_only_with_its_own_key() -> None:
