@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from vigil.settings import EdgeSettings, MqttSettings
 
 PATIENCE_S: Final = 5.0
+ADAPTERS: Final = Path("/sys/class/bluetooth")
+BUS: Final = Path("/run/dbus/system_bus_socket")
+"""Where Linux lists radios, and where BlueZ is spoken to."""
 _LOOK: Final = "SELECT lane, count(*) FROM spooled GROUP BY lane"
 
 
@@ -106,12 +109,29 @@ def _sources(node: Node) -> Iterator[Finding]:
                 well=False,
                 what=f"Source {name}: {spec.path} is not there, or this user may not read it (group dialout).",
             )
-        elif isinstance(spec, Ble) and find_spec("bleak") is None:
-            yield Finding(
-                well=False, what=f"Source {name} needs bleak: install vigil[wearables] on this box."
-            )
+        elif isinstance(spec, Ble):
+            yield from _radio(name)
         elif isinstance(spec, Zigbee2Mqtt | Frigate):
             yield _answers(f"Source {name}", spec.host, spec.port)
+
+
+def _radio(name: str) -> Iterator[Finding]:
+    """Look for what bleak needs on Linux: itself, an adapter, and BlueZ's bus."""
+    if find_spec("bleak") is None:
+        yield Finding(well=False, what=f"Source {name} needs bleak: install vigil[wearables] on this box.")
+    adapters = sorted(path.name for path in ADAPTERS.glob("hci*"))
+    if not adapters:
+        yield Finding(
+            well=False,
+            what=f"Source {name}: this box has no Bluetooth adapter: plug one in, or see what `rfkill` says.",
+        )
+    elif not BUS.exists():
+        yield Finding(
+            well=False,
+            what=f"Source {name}: adapter {adapters[0]} is there, and BlueZ is not: install and start bluetooth.",
+        )
+    else:
+        yield Finding(well=True, what=f"Source {name}: Bluetooth adapter {', '.join(adapters)} is there.")
 
 
 def _cameras(name: str, spec: Cameras) -> Iterator[Finding]:

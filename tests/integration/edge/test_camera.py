@@ -10,15 +10,18 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
 import pytest
 
 from edge import fetch
-from edge.camera import Camera
+from edge.camera import Camera, Pipeline, Taken, recorded
 from edge.pose import PoseModel
 from edge.reading import Reading, check
 from edge.sources.camera import Cameras
@@ -33,8 +36,11 @@ from vigil.events import DeviceHealth, PoseSuspected
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from edge.picture import Frame
+
 pytestmark = pytest.mark.integration
 
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 ROOT = Path(__file__).parents[3]
 VIDEOS = Path(os.environ.get("VIGIL_DATA") or ROOT.parent / "shared/data") / "upfall_video_s1"
 SERVER = "import asyncio, sys; from aio_rtsp_toolkit import server; asyncio.run(server.serve(sys.argv[1], '127.0.0.1', int(sys.argv[2])))"
@@ -71,6 +77,42 @@ def test_a_fall_is_found_while_a_second_person_sits_in_view(pose: PoseModel) -> 
 def test_picking_something_up_raises_nothing(pose: PoseModel) -> None:
     found, _ = accuracy.suspicions(clip(9, 2), pose)
     assert (PoseRule.load().score(found) < REVIEW).all()
+
+
+def shaken(frame: Frame, number: int) -> Frame:
+    """The noise of a sensor: no two pictures of it are the same."""
+    noise = np.random.default_rng(number % 7).normal(0, 2, frame.shape).astype(np.int8)
+    return np.asarray(cv2.add(frame, noise, dtype=cv2.CV_8U), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "change"),
+    [
+        ("covered", lambda frame: np.full_like(frame, 90)),
+        ("defocused", lambda frame: cv2.GaussianBlur(frame, (0, 0), 8)),
+        ("turned", lambda frame: np.roll(frame, 200, axis=1)),
+        ("frozen", None),
+    ],
+)
+def test_a_filmed_room_that_is_covered_defocused_turned_away_or_frozen_is_known_within_a_minute(
+    trouble: str, change: Callable[[Frame], Frame] | None
+) -> None:
+    film = [taken.frame for taken in recorded(clip(3, 1), 2.0)]
+    pipeline = Pipeline(Camera(device="c", address="unused"), None)
+
+    def troubles(second: int) -> list[str]:
+        return [one for one in pipeline.health(float(second)).trouble if one != "no_pose_model"]
+
+    for second in range(30):
+        pipeline.step(Taken(float(second), shaken(film[second % len(film)], second)), EPOCH)
+        assert troubles(second) == []
+    for second in range(30, 90):
+        seen = film[0] if change is None else shaken(change(film[second % len(film)]), second)
+        pipeline.step(Taken(float(second), seen), EPOCH)
+    assert troubles(89) == [trouble]
+    for second in range(90, 120):
+        pipeline.step(Taken(float(second), shaken(film[second % len(film)], second)), EPOCH)
+    assert troubles(119) == []
 
 
 def test_a_fall_in_a_masked_area_is_not_seen_at_all(pose: PoseModel) -> None:

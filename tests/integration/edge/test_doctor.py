@@ -89,6 +89,20 @@ def test_what_an_installer_has_forgotten_is_named(
     assert says in patient.problems()
 
 
+def test_a_box_without_a_radio_or_without_bluez_is_told_what_it_lacks(
+    patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.doctor.ADAPTERS", tmp_path / "bluetooth")
+    monkeypatch.setattr("edge.doctor.BUS", tmp_path / "bus")
+    patient.describe(sources={"day": {"kind": "ble"}})
+    assert "Source day: this box has no Bluetooth adapter" in patient.problems()
+    (tmp_path / "bluetooth/hci0").mkdir(parents=True)
+    assert "adapter hci0 is there, and BlueZ is not" in patient.problems()
+    (tmp_path / "bus").touch()
+    assert patient.problems() == ""
+    assert "Bluetooth adapter hci0 is there" in told(patient.findings())
+
+
 def test_a_broker_that_does_not_answer_is_named(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.doctor.PATIENCE_S", 0.3)
     patient.port = 9
