@@ -4,7 +4,8 @@ Pipelines with consumers and connections of their own, so that alarms never queu
 other events; states and births; dead letters.  A process runs all of them or those it is told to.
 Beside the alarms tickers for what was told to wait and for homes that are silent; beside all a sign
 of life, and a look whether Kafka's log is still the same.
-`python -m processors train falls ...` trains the models instead.
+`python -m processors train falls ...` trains the models instead; `detectors`, `allow`, `shadow` and
+`missed` are for people who answer for detectors (`processors.commands`).
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from processors import loading
+from processors import commands, loading
+from processors.drift import DriftTicker, Watch
 from processors.homes import HomeTicker
 from processors.intake import DeadHandler, EventHandler, StateHandler
 from processors.pipeline import Pipeline
 from processors.ticker import Ticker
 from vigil import kafka, topics
 from vigil.clock import utc_now
-from vigil.errors import Stop, Unavailable
+from vigil.errors import Unavailable, VigilError
 from vigil.registry import Registry
 from vigil.runtime import retrying, run_until_stopped, watch_lag
-from vigil.settings import ProcessorSettings, load
+from vigil.settings import ProcessorSettings, StoreSettings, load
 from vigil.store import heartbeats
 from vigil.store.pool import Pool, open_pool
 from vigil.telemetry import configure_logging, ops_server
@@ -46,7 +48,8 @@ _log = structlog.get_logger(__name__)
 async def serve(settings: ProcessorSettings) -> None:
     """Take events in until told to stop."""
     name = f"processors-{socket.gethostname()}-{os.getpid()}"
-    scorer = loading.scorer(settings.candidate_models)
+    watch = Watch({})
+    scorer = loading.scorer(watch, settings.candidate_models)
     lanes: dict[str, tuple[Handler, list[str]]] = {
         "alarm": (EventHandler(Registry(), scorer), [topics.ALARM]),
         "bulk": (EventHandler(Registry(), scorer), [topics.EVENT, topics.TELEMETRY, topics.HEALTH]),
@@ -69,6 +72,7 @@ async def serve(settings: ProcessorSettings) -> None:
         await run_until_stopped(
             *(pipeline.run(handlers[lane][1]) for lane, pipeline in pipelines.items()),
             *(_tickers(pool) if "alarm" in handlers else ()),
+            DriftTicker(pool, watch, utc_now).run(),
             _beat(pool, name, list(pipelines.values())),
             _watch_log(
                 settings, [(pipelines[lane], subscribed) for lane, (_, subscribed) in handlers.items()]
@@ -138,10 +142,14 @@ def main() -> int:
         train.main(sys.argv[3:])
         return 0
     try:
+        if sys.argv[1:2] and sys.argv[1] in commands.COMMANDS:
+            wanted = commands.parse(sys.argv[1:])
+            print("\n".join(asyncio.run(commands.run(wanted, load(StoreSettings), utc_now()))))
+            return 0
         settings = load(ProcessorSettings)
         configure_logging("processors", settings.log_format, settings.log_level)
         asyncio.run(serve(settings))
-    except Stop as error:
+    except VigilError as error:
         print(f"processors: {error}", file=sys.stderr)
         return 1
     return 0

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
+from processors.drift import Reference, Watch
 from processors.falls.manifest import PLACEMENTS
-from processors.falls.model import FallModel
+from processors.falls.model import PACKAGED, FallModel
 from processors.posefalls.model import PoseRule
 from processors.scoring import Scorer
 from vigil.errors import ModelRefused
@@ -21,13 +23,16 @@ from vigil.modes import POSE, ROUTINES, ROUTINES_VERSION
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from processors.drift import Name
+
 _log = structlog.get_logger(__name__)
 
 
-def scorer(candidates: Path | None = None) -> Scorer:
+def scorer(watch: Watch | None = None, candidates: Path | None = None) -> Scorer:
     """Load the models.
 
     Args:
+        watch: For drift; is given the models' references.
         candidates: Holds a folder for each further version, and in it, as in `falls/models` and
             `posefalls/models`, `<placement>.onnx` with `<placement>.json`, or `pose.json`.
 
@@ -37,7 +42,26 @@ def scorer(candidates: Path | None = None) -> Scorer:
     wearables = {placement: FallModel.load(placement) for placement in PLACEMENTS}
     folders = sorted(path for path in candidates.iterdir() if path.is_dir()) if candidates else []
     worn = {placement: _worn(folders, placement, model) for placement, model in wearables.items()}
-    return Scorer(wearables, PoseRule.load(), worn, _poses(folders))
+    watch = watch or Watch({})
+    for folder in (PACKAGED, *folders):
+        watch.references |= _references(folder)
+    return Scorer(wearables, PoseRule.load(), worn, _poses(folders), watch)
+
+
+def _references(folder: Path) -> dict[Name, Reference]:
+    """Return what the models of a folder were made on; one that cannot be read is watched by nobody."""
+    found = {}
+    for placement in PLACEMENTS:
+        path = folder / f"{placement}.reference.json"
+        try:
+            made = msgspec.json.decode(path.read_bytes(), type=Reference)
+        except FileNotFoundError:
+            continue
+        except (OSError, msgspec.DecodeError) as error:
+            _log.error("reference cannot be read; drift is not watched", path=str(path), error=str(error))
+            continue
+        found[f"falls-{placement}", made.version] = made
+    return found
 
 
 def packaged_versions() -> dict[str, str]:

@@ -18,6 +18,7 @@ import structlog
 from prometheus_client import Counter
 
 from processors.decide import Judged
+from processors.drift import Watch
 from processors.falls.explain import explain
 from vigil.events import FallSuspected, PoseSuspected
 from vigil.modes import POSE
@@ -45,13 +46,15 @@ class Scorer:
         pose: PoseRule | None,
         candidates: Mapping[str, Sequence[FallModel]] | None = None,
         pose_candidates: Sequence[PoseRule] = (),
+        watch: Watch | None = None,
     ) -> None:
-        """Take the packaged models, and candidates for their place, by placement."""
+        """Take the packaged models, candidates for their place by placement, and who watches for drift."""
         self._wearables = {
             placement: (model, *(candidates or {}).get(placement, ()))
             for placement, model in wearables.items()
         }
         self._poses = (*([pose] if pose else []), *pose_candidates)
+        self._watch = watch or Watch({})
 
     async def score(self, arrivals: Sequence[Arrival]) -> dict[UUID, Judged]:
         """Return what the models make of the suspected falls among new events, by event id."""
@@ -60,42 +63,48 @@ class Scorer:
 
     def _score(self, suspected: Iterable[Arrival]) -> dict[UUID, Judged]:
         scores: dict[UUID, Judged] = {}
-        for placement, models in self._wearables.items():
-            worn = {
-                a.envelope.id: a.data
-                for a in suspected
-                if isinstance(a.data, FallSuspected) and a.data.placement == placement
-            }
-            if worn:
-                versions = [_score_windows(placement, model, worn) for model in models]
-                scores |= {id_: _together([version[id_] for version in versions]) for id_ in worn}
+        worn: dict[str, list[tuple[Arrival, FallSuspected]]] = {
+            placement: [] for placement in self._wearables
+        }
         for arrival in suspected:
-            if isinstance(arrival.data, PoseSuspected) and self._poses:
+            if isinstance(arrival.data, FallSuspected) and arrival.data.placement in worn:
+                worn[arrival.data.placement].append((arrival, arrival.data))
+            elif isinstance(arrival.data, PoseSuspected) and self._poses:
                 found = [_judge_pose(pose, arrival.data) for pose in self._poses]
                 scores[arrival.envelope.id] = _together(found)
+        for placement, some in worn.items():
+            if some:
+                versions = [
+                    self._judge_windows(placement, model, some) for model in self._wearables[placement]
+                ]
+                words = zip(*versions, strict=True)
+                scores |= {a.envelope.id: _together(said) for (a, _), said in zip(some, words, strict=True)}
         return scores
+
+    def _judge_windows(
+        self, placement: str, model: FallModel, worn: Sequence[tuple[Arrival, FallSuspected]]
+    ) -> list[Judged]:
+        """Return a version's word on each window; a score that is no number where it failed."""
+        name, version = f"falls-{placement}", model.manifest.version
+        try:
+            windows = _windows([data for _, data in worn])
+            likely = model.score(windows)
+            real = np.array([a.synthetic is None for a, _ in worn])
+            devices = [(a.device.id, a.happened.date()) for a, _ in worn if a.synthetic is None]
+            self._watch.note((name, version), windows[real], likely[real], devices)
+            return [
+                Judged(float(p), name, version, sentence)
+                for sentence, p in zip(explain(windows), likely, strict=True)
+            ]
+        except Exception:  # noqa: BLE001 - whatever it is, a fall that was not scored is still raised
+            _note_failure(name)
+            return [Judged(math.nan, name, version, {})] * len(worn)
 
 
 def _together(versions: Sequence[Judged]) -> Judged:
     """Return the packaged model's word with those of the candidates beside it."""
     first, *others = versions
     return replace(first, others=tuple(others)) if others else first
-
-
-def _score_windows(
-    placement: str, model: FallModel, worn: Mapping[UUID, FallSuspected]
-) -> dict[UUID, Judged]:
-    """Return a version's word on each window; a score that is no number where it failed."""
-    name, version = f"falls-{placement}", model.manifest.version
-    try:
-        windows = _windows(worn.values())
-        return {
-            id_: Judged(float(p), name, version, sentence)
-            for id_, sentence, p in zip(worn, explain(windows), model.score(windows), strict=True)
-        }
-    except Exception:  # noqa: BLE001 - whatever it is, a fall that was not scored is still raised
-        _note_failure(name)
-        return dict.fromkeys(worn, Judged(math.nan, name, version, {}))
 
 
 def _windows(worn: Iterable[FallSuspected]) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from processors.drift import Reference
     from processors.falls.recordings import Recordings
 
 SAME: Final = 1e-5
@@ -88,6 +89,12 @@ def package(booster: lgb.Booster, manifest: Manifest, rows: NDArray[np.float32],
     text = json.dumps(msgspec.to_builtins(manifest), indent=1, ensure_ascii=False)
     (out / f"{manifest.placement}.json").write_text(text + "\n", encoding="utf-8")
     return manifest
+
+
+def write_reference(reference: Reference, placement: str, out: Path) -> None:
+    """Write `<placement>.reference.json` beside the pair: what drift is measured against."""
+    text = json.dumps(msgspec.to_builtins(reference), indent=1)
+    (out / f"{placement}.reference.json").write_text(text + "\n", encoding="utf-8")
 
 
 def versions() -> dict[str, str]:

@@ -34,11 +34,12 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from processors import drift
 from processors.falls import calibration as cal
 from processors.falls import features
 from processors.falls.augment import as_other_sensors
 from processors.falls.manifest import PLACEMENTS, Manifest, Metrics, Reported, Thresholds
-from processors.falls.packaging import package, training_set, versions
+from processors.falls.packaging import package, training_set, versions, write_reference
 from processors.falls.recordings import Recordings, activity_folds, folds_of, per_recording, read
 
 if TYPE_CHECKING:
@@ -398,4 +399,8 @@ def main(argv: Sequence[str]) -> Manifest:
         metrics=metrics(trained, measured, Thresholds()),
         versions=versions(),
     )
-    return package(trained.booster, manifest, measured.original, wanted.out)
+    packaged = package(trained.booster, manifest, measured.original, wanted.out)
+    daily = ~measured.recordings.is_fall[measured.recordings.owner]
+    shown = drift.measured(measured.recordings.windows[daily], trained.likely[0, daily])
+    write_reference(drift.reference(packaged.version, shown), packaged.placement, wanted.out)
+    return packaged

@@ -660,3 +660,27 @@ async def test_states_and_births_are_kept_and_a_lost_tail_shows(connection: Any)
 def test_every_lane_has_a_table() -> None:
     assert under_test._TABLE_OF.keys() == set(Lane)
     assert event_id("n1", BOOT, Lane.ALARM, 1) == event().id
+
+
+# --- Who may alert ---
+
+
+@one_by_one
+async def test_in_shadow_a_fall_is_recorded_and_alerts_nobody_until_somebody_lets_it(
+    connection: Any, handler: EventHandler
+) -> None:
+    say = """
+        INSERT INTO detector_mode (detector, version, estate, mode, actor, reason, at)
+        VALUES ('falls-waist', %s, 'e1', %s, 'person:x', 'as seen', %s)
+    """
+    await connection.execute(say, ["any", "shadow", NOW])
+    await taken(handler.handle, connection, [record(event(fall(), 1))], NOW)
+    assert await rows(connection, "SELECT shadow, round(score::numeric, 2)::float FROM detection") == [
+        (True, 0.99)
+    ]
+    assert await rows(connection, "SELECT FROM alert") == []
+    assert await rows(connection, "SELECT FROM deadline") == []
+    await connection.execute(say, ["7", "alert", NOW])
+    later = NOW + timedelta(minutes=5)
+    await taken(handler.handle, connection, [record(event(fall(), 2, time=later))], later)
+    assert await rows(connection, "SELECT kind FROM alert") == [("fall",)]

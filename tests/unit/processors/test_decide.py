@@ -270,7 +270,7 @@ def spoken(*versions: str, alerts: bool = True) -> Modes:
     )
 
 
-def versions(*scores: float) -> Any:
+def versions(*scores: float) -> tuple[list[Any], dict[Any, Judged]]:
     """Return arrivals of one suspected fall, and what versions 1, 2, ... make of it."""
     (arrival,) = arrive(event(fall()))
     words = [
