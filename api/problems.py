@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "urn:vigil:problem:"
 RETRY_AFTER_S: Final = 2
+_NOT_SO: Final = "The request is not as it should be"
 _log = structlog.get_logger(__name__)
 
 
@@ -79,6 +80,18 @@ class Taken(Conflict):
         self.version = version
 
 
+class Invalid(Rejected):
+    """A field holds what cannot be, in view of everything else; names the field and the remedy.
+
+    Attributes:
+        pointer: Where in the request, such as `/body/home`.
+    """
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        self.pointer = pointer
+        super().__init__("invalid", f"{pointer}: {detail}")
+
+
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     code: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": HTTPStatus(code).phrase}
     for code in (400, 401, 403, 404, 409, 412, 422, 428, 503)
@@ -129,12 +142,19 @@ async def _vigil(request: Request, error: Exception) -> Response:
         case Conflict():
             return _conflict(request, error)
         case Rejected():
-            status = 409 if error.reason == "not_allowed" else 422
-            return answer(request, status, error.reason, "Not possible like this", error.detail)
+            return _rejected(request, error)
         case Unavailable():
             return answer(request, 503, "unavailable", "Away for a moment", str(error))
         case _:
             return await _unexpected(request, error)
+
+
+def _rejected(request: Request, error: Rejected) -> Response:
+    if isinstance(error, Invalid):
+        found = {"pointer": error.pointer, "detail": error.detail.removeprefix(f"{error.pointer}: ")}
+        return answer(request, 422, "invalid", _NOT_SO, error.detail, errors=[found])
+    status = 409 if error.reason == "not_allowed" else 422
+    return answer(request, status, error.reason, "Not possible like this", error.detail)
 
 
 def _conflict(request: Request, error: Conflict) -> Response:
@@ -149,7 +169,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else []
     errors = [{"pointer": "/" + "/".join(map(str, e["loc"])), "detail": str(e["msg"])} for e in found]
     detail = "; ".join(f"{e['pointer']}: {e['detail']}" for e in errors)
-    return answer(request, 422, "invalid", "The request is not as it should be", detail, errors=errors)
+    return answer(request, 422, "invalid", _NOT_SO, detail, errors=errors)
 
 
 async def _http(request: Request, error: Exception) -> Response:

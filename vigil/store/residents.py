@@ -51,15 +51,22 @@ def _scope(scope: Scope) -> dict[str, object]:
 
 
 async def residents(
-    connection: Connection, scope: Scope, limit: int, after: str = "", estate: str | None = None
+    connection: Connection,
+    scope: Scope,
+    limit: int,
+    after: str = "",
+    estate: str | None = None,
+    *,
+    everybody: bool = False,
 ) -> list[ResidentRow]:
-    """Return flagged residents of a scope, by id."""
+    """Return flagged residents of a scope by id, or all of them."""
     query = _SELECT + SQL(
-        " r.flagged AND r.id > %(after)s AND (%(estate)s::text IS NULL OR r.estate = %(estate)s)"
+        " (r.flagged OR %(everybody)s) AND r.id > %(after)s AND (%(estate)s::text IS NULL OR r.estate = %(estate)s)"
         " ORDER BY r.id LIMIT %(limit)s"
     )
     async with connection.cursor(row_factory=class_row(ResidentRow)) as cursor:
-        await cursor.execute(query, {"after": after, "estate": estate, "limit": limit, **_scope(scope)})
+        facts = {"after": after, "estate": estate, "limit": limit, "everybody": everybody}
+        await cursor.execute(query, {**facts, **_scope(scope)})
         return await cursor.fetchall()
 
 

@@ -1,0 +1,1 @@
+"""The register: communities, places, boxes, devices, residents, and who changed what."""
