@@ -77,7 +77,7 @@ async def list_alerts(
     require(identity, May.SEE_ALERTS)
     after = _position(cursor)
     read = board.open_cards if state == "open" else board.closed_cards
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         change = await alerts.last_change(connection)
         cards = await read(connection, identity.scope, limit + 1, after)
     shown = [alert_view(card, identity.view) for card in cards[:limit]]
@@ -118,7 +118,7 @@ async def read_detail(services: Services, identity: Identity, alert: UUID) -> Al
     Raises:
         NotFound: There is none in the caller's scope.
     """
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         card = await _visible(connection, identity, alert)
         steps = await board.history(connection, alert)
         found = await board.evidence(connection, alert)
@@ -232,7 +232,7 @@ async def hand_to_fallback(
 async def delivered(services: ServicesDep, identity: SomebodyDep, alert: UUID) -> None:
     """Confirm that a screen shows the alert; the first confirmation counts, later ones change nothing."""
     require(identity, May.TAKE)
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         await _visible(connection, identity, alert)
         now = await alerts.get(connection, alert, lock=True)
         if now.state in ("raised", "notifying"):
@@ -277,7 +277,7 @@ async def _take(
         Rejected: The step is not allowed, or lacks something.
     """
     try:
-        async with services.pool.transaction() as connection:
+        async with services.scoped(identity) as connection:
             await _visible(connection, identity, alert)
             await alerts.apply(connection, alert, version, step, services.clock())
             card = await _visible(connection, identity, alert)
@@ -294,7 +294,7 @@ async def _name_holder(services: Services, identity: Identity, alert: UUID, erro
     Raises:
         Taken: With the holder's name and the present version.
     """
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         card = await _visible(connection, identity, alert)
     holder = holder_of(card)
     held_by_other = holder is not None and holder.actor != identity.actor

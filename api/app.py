@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.datastructures import MutableHeaders
 
 from api import (
     alerts,
+    auth,
     claims,
     contacts,
+    detectors,
+    drills,
     effect,
     evidence,
     hand_ups,
     outages,
+    permissions,
     policies,
     problems,
     residents,
@@ -31,7 +36,9 @@ from api import (
     tasks,
     webhooks,
 )
-from api.console import answer, pages, take
+from api.console import answer, pages, site, take
+from api.register import changes
+from api.register import routes as register
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -61,19 +68,27 @@ PARTS: Final = (
         stream,
         sessions,
         residents,
+        register,
+        changes,
         staff,
         contacts,
         rota,
         policies,
         effect,
+        detectors,
         webhooks,
     ),
-    *(claims, evidence, snapshot, pages, take, answer),
+    *(claims, evidence, snapshot, drills, pages, take, answer, site),
 )
 
 
 def create_app(services: Services) -> FastAPI:
-    """Build the application around its services."""
+    """Build the application around its services.
+
+    Raises:
+        Misconfigured: A route has no row in the table of permissions.
+    """
+    permissions.check(served())
     app = FastAPI(
         title="Vigil", version="1", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json"
     )
@@ -81,10 +96,16 @@ def create_app(services: Services) -> FastAPI:
     app.state.error_page = pages.error_page
     problems.install(app)
     for part in PARTS:
-        app.include_router(part.router)
+        app.include_router(part.router, dependencies=[Depends(auth.guard)])
     app.mount("/static", pages.static_files())
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def served() -> list[str]:
+    """List the routes as the table of permissions names them."""
+    routes = [route for part in PARTS for route in iter_route_contexts(part.router.routes)]
+    return [f"{method} {route.path}" for route in routes for method in sorted(route.methods or ())]
 
 
 class SecurityHeaders:

@@ -18,6 +18,7 @@ from fastapi import Depends, Request
 
 from api.access import Identity, May, Role
 from api.passwords import digest, lock_after, new_secret
+from api.permissions import ROUTES, Open
 from api.problems import Denied
 from api.services import Services, ServicesDep
 from vigil.store import accounts
@@ -116,7 +117,7 @@ async def somebody(request: Request, services: ServicesDep) -> Identity:
     Raises:
         Denied: 401 without a good session or token, 403 with a cookie and no CSRF token.
     """
-    identity = await identify(services, request)
+    identity: Identity | None = getattr(request.state, "identity", None) or await identify(services, request)
     if identity is None:
         raise Denied(HTTPStatus.UNAUTHORIZED, "no_session", "Sign in, or send a bearer token that is good.")
     if request.method not in _SAFE and identity.csrf is not None:
@@ -137,6 +138,22 @@ def check_csrf(identity: Identity, sent: str) -> None:
 
 
 SomebodyDep = Annotated[Identity, Depends(somebody)]
+
+
+async def guard(request: Request, services: ServicesDep) -> None:
+    """Ask the table of permissions before anything of a route is run.
+
+    Raises:
+        Denied: 401 for a stranger, 403 for who may not, or where the table says nothing.
+    """
+    need = ROUTES.get(f"{request.method} {request.scope['route'].path}")
+    if need is Open.ANYBODY:
+        return
+    identity = request.state.identity = await somebody(request, services)
+    if need is None or (need is Open.PERSON and identity.csrf is None):
+        raise Denied(HTTPStatus.FORBIDDEN, "role", "This is for people who have signed in themselves.")
+    if isinstance(need, May):
+        require(identity, need)
 
 
 def require(identity: Identity, what: May) -> None:

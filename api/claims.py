@@ -27,6 +27,7 @@ from api.services import Issuer, Services, ServicesDep
 from vigil import pki
 from vigil.errors import NotFound, Rejected
 from vigil.store import claims
+from vigil.store.board import EVERYWHERE
 
 if TYPE_CHECKING:
     from vigil.store.claims import Place
@@ -120,7 +121,7 @@ async def make_code(services: ServicesDep, identity: SomebodyDep, body: NewCodeB
     _issuer(services)
     await _count(services, identity.actor, CODES_A_MINUTE)
     code, now = new_code(), services.clock()
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         await _place(connection, identity, body.node)
         await claims.add_code(
             connection, digest(plain(code)), body.node, identity.actor, now, now + CODE_LASTS
@@ -134,7 +135,7 @@ async def redeem(request: Request, services: ServicesDep, body: RedeemBody) -> G
     issuer = _issuer(services)
     await _count(services, _address(request), TRIES_A_MINUTE)
     key, now = pki.key_of(body.request.encode()), services.clock()
-    async with services.pool.transaction() as connection:
+    async with services.pool.scoped(EVERYWHERE) as connection:
         node = await claims.use_code(connection, digest(plain(body.code)), key, now)
         where = await claims.place(connection, node, None) if node else None
         if where is None:
@@ -153,7 +154,7 @@ async def renew(request: Request, services: ServicesDep, body: RenewBody) -> Gra
     asked, now = body.request.encode(), services.clock()
     node = pki.node_of(issuer.authority, body.certificate.encode(), asked, _proof(body.proof), now)
     serial = pki.serial_of(pki.read_certificate(body.certificate.encode()))
-    async with services.pool.transaction() as connection:
+    async with services.pool.scoped(EVERYWHERE) as connection:
         if not await claims.is_good(connection, serial, node):
             detail = "This certificate was revoked, or its node is out of service: claim the box anew."
             raise Denied(HTTPStatus.FORBIDDEN, "revoked", detail)
@@ -165,7 +166,7 @@ async def renew(request: Request, services: ServicesDep, body: RenewBody) -> Gra
 async def get_revoked(services: ServicesDep) -> Response:
     """Give the list of revoked certificates (PEM), signed, good for 30 days; for the broker's `crlfile`."""
     issuer, now = _issuer(services), services.clock()
-    async with services.pool.connection() as connection:
+    async with services.pool.scoped(EVERYWHERE) as connection:
         listed = await claims.revoked(connection, now)
     made = pki.revocation_list(issuer.authority, listed, now)
     return Response(made, media_type="application/x-pem-file")
@@ -177,7 +178,7 @@ async def list_certificates(
 ) -> list[CertificateView]:
     """List what a node was issued, newest first."""
     require(identity, May.MANAGE_BOXES)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         await _place(connection, identity, node)
         found = await claims.certificates(connection, node)
     names = CertificateView.model_fields
@@ -188,7 +189,7 @@ async def list_certificates(
 async def revoke(services: ServicesDep, identity: SomebodyDep, node: NodePath) -> RevokedView:
     """Revoke all of a node's certificates, and void its codes: the box was stolen, or is replaced."""
     require(identity, May.MANAGE_BOXES)
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         await _place(connection, identity, node)
         count = await claims.revoke(connection, node, identity.actor, services.clock())
     return RevokedView(revoked=count)

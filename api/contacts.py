@@ -85,7 +85,7 @@ class CodeBody(Body):
 @router.get("")
 async def list_contacts(services: ServicesDep, identity: SomebodyDep, account: AccountPath) -> ContactList:
     """List somebody's contacts."""
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         await _theirs(connection, identity, account)
         found = await staff.contacts(connection, account)
     return ContactList(items=[_view(one) for one in found])
@@ -138,7 +138,7 @@ async def send_code(
     services: ServicesDep, identity: SomebodyDep, account: AccountPath, position: Position
 ) -> None:
     """Send a code through a contact; the one before is void."""
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         await _theirs(connection, identity, account)
         found = await _found(connection, account, position)
         code = await new_code(connection, found, services.clock())
@@ -172,7 +172,7 @@ async def verify(
     services: ServicesDep, identity: SomebodyDep, account: AccountPath, position: Position, body: CodeBody
 ) -> ContactView:
     """Say the code back: the contact works, and counts for duty for 30 days."""
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         await _theirs(connection, identity, account)
         found = await _found(connection, account, position)
         good = await say_code(connection, found, body.code, services.clock())

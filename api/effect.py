@@ -116,7 +116,7 @@ async def get_effect(
     begin = since or end - WEEK
     if not timedelta() < end - begin <= LONGEST:
         raise Rejected("invalid", f"until: has to come within {LONGEST.days} days after since")
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         return await measure(connection, Stretch(begin, end, estate, synthetic), identity.scope)
 
 

@@ -30,6 +30,7 @@ from vigil.errors import NotFound, Rejected
 from vigil.evidence import Asked, Shown
 from vigil.store import accounts, board, claims
 from vigil.store import evidence as frames
+from vigil.store.board import EVERYWHERE
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -94,7 +95,7 @@ async def ask_permit(services: ServicesDep, body: SignedBody) -> PermitView:
     """Tell a box which of its cameras may make frames, by everybody's consent as it is now."""
     issuer, key = _sealing(services)
     now = services.clock()
-    async with services.pool.transaction() as connection:
+    async with services.pool.scoped(EVERYWHERE) as connection:
         node, _ = await _said(connection, issuer, body, Asked, now)
         version, devices = await frames.permitted(connection, node, now)
     seal_to = msgspec.to_builtins(evidence.public_of(key))
@@ -106,7 +107,7 @@ async def take_frame(services: ServicesDep, body: SignedBody) -> TakenView:
     """Take a frame of a box's camera, if everybody concerned agrees now; the same one again is no other."""
     issuer, key = _sealing(services)
     now = services.clock()
-    async with services.pool.transaction() as connection:
+    async with services.pool.scoped(EVERYWHERE) as connection:
         node, shown = await _said(connection, issuer, body, Shown, now)
         _picture(key, node, shown.device, shown.episode, shown.taken_at, shown.sealed)
         if abs(now - shown.taken_at) > TAKEN_WITHIN:
@@ -122,7 +123,7 @@ async def take_frame(services: ServicesDep, body: SignedBody) -> TakenView:
 async def list_frames(services: ServicesDep, identity: SomebodyDep, alert: UUID) -> list[FrameView]:
     """List the frames of what an alert rests on."""
     require(identity, May.SEE_FRAMES)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await _of_alert(connection, identity, alert, services.clock())
     names = FrameView.model_fields
     return [FrameView.model_validate({name: getattr(one, name) for name in names}) for one in found]
@@ -144,7 +145,7 @@ async def get_frame(
     require(identity, May.SEE_FRAMES)
     _, key = _sealing(services)
     now = services.clock()
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         found = next((f for f in await _of_alert(connection, identity, alert, now) if f.id == frame), None)
         if found is None:
             raise NotFound("frame", str(frame))

@@ -124,7 +124,7 @@ async def list_hand_ups(
     """List what was handed up, the latest first."""
     require(identity, May.SEE_PEOPLE)
     before = position(cursor, tuple[datetime, UUID], None)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await tasks.hand_ups(connection, identity.scope, limit + 1, before)
     shown, following = page(found, limit, [(one.made_at, one.id) for one in found])
     return Page(items=[_view(one) for one in shown], next=following)
@@ -134,7 +134,7 @@ async def list_hand_ups(
 async def get_hand_up(services: ServicesDep, identity: SomebodyDep, hand_up: UUID) -> HandUpDetail:
     """Return what was handed up, with everything that was known."""
     require(identity, May.SEE_PEOPLE)
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         found = await _found(connection, identity, hand_up)
         resident = (found.document["alert"].get("resident") or {}).get("id")
         if resident is not None:

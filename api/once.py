@@ -73,7 +73,7 @@ class Write:
         Args:
             do: Does it on a connection in a transaction, which also keeps the answer.
         """
-        async with self.services.pool.transaction() as connection:
+        async with self.services.scoped(self.identity) as connection:
             found = await self._before(connection)
             if found is not None:
                 return _response(found, {"Idempotency-Replayed": "true"})

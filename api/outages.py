@@ -44,7 +44,7 @@ async def list_concerned(
     """List the residents of an outage; the look at them is written down."""
     require(identity, May.SEE_PEOPLE)
     after = position(cursor, str, "")
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         if await board.find_card(connection, alert, identity.scope) is None:
             raise NotFound("alert", str(alert))
         found = await outages.concerned(connection, alert, limit + 1, after)

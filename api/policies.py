@@ -111,7 +111,7 @@ async def list_policies(
     """List the policies that apply, each in its newest version."""
     require(identity, May.SEE_POLICIES)
     after = position(cursor, str, "")
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await policies.newest(connection, limit + 1, after)
     shown, following = page(found, limit, [one.name for one in found])
     mine = [one for one in shown if one.estate is None or identity.scope.covers(one.estate, None)]
@@ -134,7 +134,7 @@ async def get_policy(
 ) -> PolicyView:
     """Return a policy in its newest version."""
     require(identity, May.SEE_POLICIES)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await _current(connection, identity, name)
     response.headers["ETag"] = etag(found.version)
     return _view(found)
@@ -151,7 +151,7 @@ async def list_versions(
     """List every version of a policy, the newest first: who wrote what when."""
     require(identity, May.SEE_POLICIES)
     before = min(position(cursor, int, LAST), LAST)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await policies.versions(connection, name, limit + 1, before)
     mine = [one for one in found if one.estate is None or identity.scope.covers(one.estate, None)]
     shown, following = page(mine, limit, [one.version for one in mine])

@@ -7,10 +7,10 @@ resident can read it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from api.access import Identity, May
@@ -22,7 +22,8 @@ from api.problems import RESPONSES
 from api.services import ServicesDep
 from vigil.errors import NotFound
 from vigil.roster import Contact, contacts
-from vigil.store import accounts, residents
+from vigil.store import accounts, register, residents
+from vigil.store.register import NewChange
 from vigil.store.residents import ResidentRow
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class HelpersView(HelpersBody):
 
 
 class ResidentView(BaseModel):
-    """A flagged resident."""
+    """A resident; `home` as it stands on the door."""
 
     id: str
     estate: str
@@ -68,6 +69,7 @@ class ResidentView(BaseModel):
     home: str | None
     building: str | None
     floor: int | None
+    flagged: bool
 
 
 @router.get("")
@@ -75,14 +77,17 @@ async def list_residents(
     services: ServicesDep,
     identity: SomebodyDep,
     estate: EstateQuery = None,
+    everybody: Annotated[bool, Query(description="Also who is not watched over")] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[ResidentView]:
-    """List the flagged residents of one's estates."""
+    """List the flagged residents of one's estates, or all of them."""
     require(identity, May.SEE_HELPERS)
     after = position(cursor, str, "")
-    async with services.pool.transaction() as connection:
-        found = await residents.residents(connection, identity.scope, limit + 1, after, estate)
+    async with services.scoped(identity) as connection:
+        found = await residents.residents(
+            connection, identity.scope, limit + 1, after, estate, everybody=everybody
+        )
         shown, following = page(found, limit, [one.id for one in found])
         seen = [one.id for one in shown]
         await accounts.note_accesses(connection, seen, identity.actor, "care", "list", services.clock())
@@ -95,7 +100,7 @@ async def get_helpers(
 ) -> HelpersView:
     """Say who has a key, who is family, and what a helper at the door must know."""
     require(identity, May.SEE_HELPERS)
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         found = await _found(connection, identity, resident)
         await _note(connection, identity, resident, "helpers", services.clock())
     response.headers["ETag"] = etag(found.version)
@@ -117,11 +122,21 @@ async def put_helpers(
         before = await _found(connection, identity, resident, lock=True)
         check_version(if_match, before.version)
         await residents.keep_helpers(connection, resident, body.model_dump())
+        await _record(connection, identity, before, body, write.services.clock())
         await _note(connection, identity, resident, "helpers changed", write.services.clock())
         version = before.version + 1
         return Done(HelpersView(resident=resident, version=version, **body.model_dump()), version=version)
 
     return await write(do)
+
+
+async def _record(
+    connection: Connection, identity: Identity, before: ResidentRow, body: HelpersBody, now: datetime
+) -> None:
+    """Put on record who helped before, and who does now."""
+    was = helpers_view(before).model_dump(include=set(HelpersBody.model_fields))
+    facts = ("helpers", before.id, before.estate, before.version + 1)
+    await register.note(connection, NewChange(*facts, was, body.model_dump(), identity.actor), now)
 
 
 async def _found(

@@ -162,7 +162,7 @@ async def list_shifts(
     """List shifts as they were planned."""
     require(identity, May.SEE_STAFF)
     window = _window(services.clock(), since, until, account, limit, cursor)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await rows.shifts(connection, window, identity.scope)
     shown, following = page(found, limit, [one.id for one in found])
     return Page(items=[_shift(one) for one in shown], next=following)
@@ -202,7 +202,7 @@ async def get_shift(
 ) -> ShiftView:
     """Return one shift."""
     require(identity, May.SEE_STAFF)
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         found = await _found_shift(connection, identity, shift)
     response.headers["ETag"] = etag(found.version)
     return _shift(found)
@@ -322,7 +322,7 @@ async def list_handovers(
     """List overrides and handovers; `account` is who stands in."""
     require(identity, May.SEE_STAFF)
     window = _window(services.clock(), since, until, account, limit, cursor)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await rows.covers(connection, window, identity.scope)
     shown, following = page(found, limit, [one.id for one in found])
     return Page(items=[_cover(one) for one in shown], next=following)
@@ -404,7 +404,7 @@ async def list_leave(
     """List leave."""
     require(identity, May.SEE_STAFF)
     window = _window(services.clock(), since, until, account, limit, cursor)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await rows.leaves(connection, window, identity.scope)
     shown, following = page(found, limit, [one.id for one in found])
     return Page(items=[_leave(one) for one in shown], next=following)
@@ -452,7 +452,7 @@ async def duty_now(services: ServicesDep, identity: SomebodyDep, estate: EstateQ
     """Say for each estate who would be told now, and which gaps and lapses the next 7 days have."""
     require(identity, May.SEE_STAFF)
     now = services.clock()
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         estates = await rows.watched_estates(connection)
         known = await read_rota(connection, now)
     mine = [e for e in estates if identity.scope.covers(e, None) and estate in (None, e)]
@@ -478,7 +478,7 @@ async def export(services: ServicesDep, identity: SomebodyDep, account: WhoseQue
     """Export duty as it was agreed as iCalendar: everybody's of one's estates, or one person's."""
     require(identity, May.SEE_STAFF)
     now = services.clock()
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         known = await read_rota(connection, now)
     near = {p.account for p in known.people if _concerns(identity, p)}
     entries = [_entry(s) for s in known.shifts if s.account in near and account in (None, s.account)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -9,12 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi import Depends, Request
 
+from api.access import Identity
 from api.escalation.channels import AppriseSender, Sender
 from api.live import Hub
 from api.passwords import Passwords
 from vigil.clock import Clock
 from vigil.pki import Authority
-from vigil.store.pool import Pool
+from vigil.store.pool import Connection, Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Services:
     """Everything that a request may need.
 
     Attributes:
-        pool: Connections for people's requests.
+        pool: Connections for people's requests, in the rights of `ProcessRole.PEOPLE`.
         hub: The live stream.
         passwords: Hashing, slow on purpose.
         clock: Present time.
@@ -53,6 +55,14 @@ class Services:
     link_key: bytes | None = None
     sender: Sender = field(default_factory=AppriseSender)
     issuer: Issuer | None = None
+
+    def scoped(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
+        """Borrow a connection for somebody: one transaction that sees what is theirs to see.
+
+        Raises:
+            Unavailable: The database does not answer.
+        """
+        return self.pool.scoped(identity.scope)
 
 
 def services_of(request: Request) -> Services:

@@ -42,7 +42,7 @@ async def list_silences(
     """List the alerts that are silenced now."""
     require(identity, May.SEE_ALERTS)
     after = position(cursor, UUID, UUID(int=0))
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await board.silences(connection, identity.scope, limit + 1, after)
     shown, following = page(found, limit, [one.alert for one in found])
     items = [SilenceView.model_validate({n: getattr(s, n) for n in SilenceView.model_fields}) for s in shown]

@@ -78,7 +78,7 @@ async def get_snapshot(services: ServicesDep, identity: SomebodyDep) -> Response
         detail = "The platform has no key to sign the roster with: set VIGIL_API_ROSTER_KEY."
         raise Denied(HTTPStatus.SERVICE_UNAVAILABLE, "no_key", detail)
     scope = identity.scope.estates
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         made = await snapshot.roster(connection, None if scope is None else sorted(scope), services.clock())
     signed = roster.sign(made, services.roster_key)
     return Response(msgspec.json.encode(signed), media_type="application/json")
@@ -89,7 +89,7 @@ async def get_standing(services: ServicesDep, identity: SomebodyDep) -> Standing
     """Tell how the platform stands: signs of life, consoles, alerts that nobody answers."""
     require(identity, May.SEE_ROSTER)
     now, scope = services.clock(), identity.scope.estates
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         beats = await heartbeats.latest(connection, now - ALIVE)
         waiting = await standing.unanswered(
             connection, None if scope is None else sorted(scope), now - WAITED

@@ -79,7 +79,7 @@ async def list_accounts(
     """List the accounts that look after one of the caller's estates."""
     require(identity, May.SEE_STAFF)
     after = position(cursor, str, "")
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await staff.members(connection, identity.scope, limit + 1, after, role)
     shown, following = page(found, limit, [one.id for one in found])
     return Page(items=[view(one) for one in shown], next=following)
@@ -91,7 +91,7 @@ async def get_account(
 ) -> AccountView:
     """Return one account."""
     require(identity, May.SEE_STAFF)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await visible(connection, identity, account)
     response.headers["ETag"] = etag(found.version)
     return view(found)

@@ -124,7 +124,7 @@ class BeatsBody(Body):
 async def get_beat(services: ServicesDep, identity: SomebodyDep, account: AccountPath) -> BeatsBody:
     """Say which buildings a grid worker looks after."""
     require(identity, May.SEE_STAFF)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         await visible(connection, identity, account)
         found = await tasks.beats(connection, account)
     return BeatsBody.model_construct(
@@ -211,7 +211,7 @@ async def list_tasks(
     """List tasks, the latest first."""
     require(identity, May.SEE_PEOPLE)
     before = position(cursor, tuple[datetime, UUID], None)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await tasks.tasks(
             connection,
             identity.scope,
@@ -231,7 +231,7 @@ async def get_task(
 ) -> TaskDetail:
     """Return a task with the door and who has a key; the look at the resident is written down."""
     require(identity, May.SEE_PEOPLE)
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         found = await _found(connection, identity, task)
         card = await _card(connection, identity, found.alert)
         helpers = await _helpers(connection, identity, card, services.clock(), f"task:{task}")

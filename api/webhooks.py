@@ -100,7 +100,7 @@ async def list_webhooks(
     """List webhooks that reach no further than the caller."""
     require(identity, May.MANAGE_STAFF)
     after = position(cursor, str, "")
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await webhooks.webhooks(connection, identity.scope, limit + 1, after)
     shown, following = page(found, limit, [one.id for one in found])
     return Page(items=[_view(one) for one in shown], next=following)
@@ -112,7 +112,7 @@ async def get_webhook(
 ) -> WebhookView:
     """Return one webhook and how it fares."""
     require(identity, May.MANAGE_STAFF)
-    async with services.pool.transaction() as connection:
+    async with services.scoped(identity) as connection:
         found = await _found(connection, identity, webhook)
     response.headers["ETag"] = etag(found.version)
     return _view(found)

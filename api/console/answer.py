@@ -19,6 +19,7 @@ from api.services import Services, ServicesDep
 from vigil.alerts import OPEN, State
 from vigil.errors import NotFound, Rejected
 from vigil.store import alerts, escalation
+from vigil.store.board import EVERYWHERE
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -45,7 +46,7 @@ async def answer(
     refuse_foreign_form(request)
     try:
         alert = _alert(services, link)
-        async with services.pool.transaction() as connection:
+        async with services.pool.scoped(EVERYWHERE) as connection:
             found = await alerts.get(connection, alert)
             if State(found.state) in OPEN:
                 await escalation.put_answer(connection, alert, answer, "link", services.clock())

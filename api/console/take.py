@@ -77,7 +77,7 @@ async def _invited(services: Services, link: str) -> tuple[Invitation, Identity]
 
 
 async def _card(services: Services, invitation: Invitation, identity: Identity) -> Card:
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         card = await board.find_card(connection, invitation.alert, identity.scope)
     if card is None:
         raise NotFound("alert", str(invitation.alert))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Composed, Identifier
 
+from vigil.store.accounts import EVERY_ESTATE
 from vigil.store.alerts import Alert
 
 if TYPE_CHECKING:
@@ -33,10 +34,19 @@ class Scope:
     estates: frozenset[str] | None
     canary: bool = False
 
+    @property
+    def reach(self) -> list[str]:
+        """The estates as row-level security reads them."""
+        return [EVERY_ESTATE] if self.estates is None else sorted(self.estates)
+
     def covers(self, estate: str, synthetic: str | None) -> bool:
         """Whether an alert with these facts is in the scope; the queries below say the same."""
         in_estates = self.estates is None or estate in self.estates
         return in_estates and (synthetic == "canary") == self.canary
+
+
+EVERYWHERE: Final = Scope(None)
+"""For what is proven otherwise: a code, a certificate, a signed link that names one thing."""
 
 
 @dataclass(frozen=True, slots=True)

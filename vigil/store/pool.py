@@ -19,6 +19,7 @@ import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -32,7 +33,23 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from vigil.store.board import Scope
+
 Connection = psycopg.AsyncConnection[Any]
+
+
+class ProcessRole(StrEnum):
+    """In whose rights a pool works (0150_roles.sql); its login has to be a member.
+
+    `PEOPLE` is bound by row-level security to the scope of each transaction, and sees nothing
+    without one.  The others work for nobody in particular, and each has a policy that names it.
+    """
+
+    PEOPLE = "vigil_people"
+    API = "vigil_api"
+    PROCESSORS = "vigil_processors"
+    INGEST = "vigil_ingest"
+
 
 _KEEPALIVE: Final = {
     "connect_timeout": 5,
@@ -58,7 +75,13 @@ _LZ4: Final = """
 """
 """Where the server has been built with it, lz4 compresses what is too large for a row (a window's samples)
 in far less time than the default: on PostgreSQL 15 a window is stored in 110 us of CPU instead of 250."""
+_SET_SCOPE: Final = "SELECT set_config('vigil.estates', %s::text[]::text, true)"
 _log = structlog.get_logger(__name__)
+
+
+def assume(role: ProcessRole | None) -> str:
+    """Return the connection option that takes a role on, from the first statement on."""
+    return f" -c role={role}" if role else ""
 
 
 async def _prepare(connection: Connection) -> None:
@@ -76,8 +99,8 @@ def _passes(error: psycopg.Error) -> bool:
 class Pool:
     """A pool of connections for one purpose.
 
-    `connection()` gives one, in autocommit; `transaction()` one inside a transaction.  Both
-    turn the driver's connection errors into `Unavailable`.
+    `connection()` gives one, in autocommit; `transaction()` one inside a transaction, `scoped()`
+    one that sees what somebody may see.  All turn the driver's connection errors into `Unavailable`.
 
     Args:
         dsn: Where PostgreSQL is.
@@ -86,6 +109,7 @@ class Pool:
         timeout_s: Longest wait for one.
         silent_s: Longest that one is lent.
         rebuild_s: Failures without a success in between for this long rebuild the pool.
+        role: In whose rights; None are the login's own.
     """
 
     def __init__(
@@ -97,8 +121,10 @@ class Pool:
         timeout_s: float = 10,
         silent_s: float = SILENT_S,
         rebuild_s: float = REBUILD_S,
+        role: ProcessRole | None = None,
     ) -> None:
         self.name = name
+        self._role = role
         self.rebuilt = 0
         self._dsn = dsn
         self._size = size
@@ -123,7 +149,7 @@ class Pool:
             kwargs={
                 "autocommit": True,
                 "application_name": f"vigil-{self.name}",
-                "options": f"-c idle_in_transaction_session_timeout={_FROZEN_S}s",
+                "options": f"-c idle_in_transaction_session_timeout={_FROZEN_S}s{assume(self._role)}",
                 **_KEEPALIVE,
             },
         )
@@ -169,6 +195,20 @@ class Pool:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def scoped(self, scope: Scope) -> AsyncIterator[Connection]:
+        """Borrow a connection inside a transaction that sees the rows of a scope's estates alone.
+
+        The database itself holds to it (row-level security), whatever the queries ask for, where
+        the pool works as `ProcessRole.PEOPLE`; the end of the transaction ends the scope.
+
+        Raises:
+            Unavailable: As `transaction`.
+        """
+        async with self.transaction() as connection:
+            await connection.execute(_SET_SCOPE, [scope.reach])
+            yield connection
+
     async def _failed(self) -> None:
         now = asyncio.get_running_loop().time()
         if self._failing_since is None:
@@ -203,9 +243,11 @@ def _break_off(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def open_pool(dsn: SecretStr, name: str, size: int, *, timeout_s: float = 10) -> AsyncIterator[Pool]:
+async def open_pool(
+    dsn: SecretStr, name: str, size: int, *, timeout_s: float = 10, role: ProcessRole | None = None
+) -> AsyncIterator[Pool]:
     """Open a pool for one purpose, and close it with the context."""
-    pool = Pool(dsn, name, size, timeout_s=timeout_s)
+    pool = Pool(dsn, name, size, timeout_s=timeout_s, role=role)
     await pool.open()
     try:
         yield pool

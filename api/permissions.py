@@ -1,0 +1,201 @@
+"""What each route asks of its caller: one table; what does not stand in it is refused.
+
+Neighbours: `api.access` says what each role may, `api.auth` asks this table before any route is
+reached, `api.app` refuses to start while a route is missing here.  A route may ask for more than
+the table does (whose task it is, say), never for less.  `docs/reference/roles.md` is made of it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from api.access import May
+from vigil.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Open(StrEnum):
+    """Who is let in without a permission."""
+
+    ANYBODY = "anybody"
+    """Signed in or not: what proves the caller's right is in the request itself, or nothing is told."""
+    SIGNED_IN = "signed_in"
+    """Whoever is known, for what is their own; the route checks whose it is."""
+    PERSON = "person"
+    """Somebody signed in with a session; no token, whoever made it."""
+
+
+Need = May | Open
+
+ROUTES: Final[dict[str, Need]] = {
+    # Alerts and the live stream.
+    "GET /api/v1/alerts": May.SEE_ALERTS,
+    "GET /api/v1/alerts/{alert}": May.SEE_ALERTS,
+    "POST /api/v1/alerts/{alert}/acknowledge": May.TAKE,
+    "POST /api/v1/alerts/{alert}/attend": May.TAKE,
+    "POST /api/v1/alerts/{alert}/delivered": May.TAKE,
+    "POST /api/v1/alerts/{alert}/resolve": May.TAKE,
+    "POST /api/v1/alerts/{alert}/silence": May.SILENCE,
+    "POST /api/v1/alerts/{alert}/review": May.REVIEW,
+    "POST /api/v1/alerts/{alert}/hand-to-fallback": May.HAND_TO_FALLBACK,
+    "GET /api/v1/alerts/{alert}/residents": May.SEE_PEOPLE,
+    "GET /api/v1/silences": May.SEE_ALERTS,
+    "GET /api/v1/stream": May.SEE_ALERTS,
+    # What is asked of grid workers and of the street's centre.
+    "POST /api/v1/alerts/{alert}/tasks": May.TAKE,
+    "GET /api/v1/tasks": May.SEE_PEOPLE,
+    "GET /api/v1/tasks/{task}": May.SEE_PEOPLE,
+    "POST /api/v1/tasks/{task}/accept": May.TAKE,
+    "POST /api/v1/tasks/{task}/report": May.TAKE,
+    "POST /api/v1/tasks/{task}/withdraw": May.TAKE,
+    "POST /api/v1/alerts/{alert}/hand-up": May.TAKE,
+    "GET /api/v1/hand-ups": May.SEE_PEOPLE,
+    "GET /api/v1/hand-ups/{hand_up}": May.SEE_PEOPLE,
+    "POST /api/v1/hand-ups/{hand_up}/take": May.TAKE,
+    # Residents and who helps them.
+    "GET /api/v1/residents": May.SEE_HELPERS,
+    "GET /api/v1/residents/{resident}/helpers": May.SEE_HELPERS,
+    "PUT /api/v1/residents/{resident}/helpers": May.MANAGE_HELPERS,
+    # The register and its history.  An undo also asks for the right to change the thing.
+    "GET /api/v1/communities": May.SEE_REGISTER,
+    "POST /api/v1/communities": May.MANAGE_REGISTER,
+    "GET /api/v1/communities/{thing}": May.SEE_REGISTER,
+    "PUT /api/v1/communities/{thing}": May.MANAGE_REGISTER,
+    "DELETE /api/v1/communities/{thing}": May.MANAGE_REGISTER,
+    "GET /api/v1/estates": May.SEE_REGISTER,
+    "POST /api/v1/estates": May.MANAGE_REGISTER,
+    "GET /api/v1/estates/{thing}": May.SEE_REGISTER,
+    "PUT /api/v1/estates/{thing}": May.MANAGE_REGISTER,
+    "DELETE /api/v1/estates/{thing}": May.MANAGE_REGISTER,
+    "GET /api/v1/buildings": May.SEE_REGISTER,
+    "POST /api/v1/buildings": May.MANAGE_REGISTER,
+    "GET /api/v1/buildings/{thing}": May.SEE_REGISTER,
+    "PUT /api/v1/buildings/{thing}": May.MANAGE_REGISTER,
+    "DELETE /api/v1/buildings/{thing}": May.MANAGE_REGISTER,
+    "GET /api/v1/zones": May.SEE_REGISTER,
+    "POST /api/v1/zones": May.MANAGE_REGISTER,
+    "GET /api/v1/zones/{thing}": May.SEE_REGISTER,
+    "PUT /api/v1/zones/{thing}": May.MANAGE_REGISTER,
+    "DELETE /api/v1/zones/{thing}": May.MANAGE_REGISTER,
+    "GET /api/v1/nodes": May.SEE_REGISTER,
+    "POST /api/v1/nodes": May.MANAGE_BOXES,
+    "GET /api/v1/nodes/{thing}": May.SEE_REGISTER,
+    "PUT /api/v1/nodes/{thing}": May.MANAGE_BOXES,
+    "DELETE /api/v1/nodes/{thing}": May.MANAGE_BOXES,
+    "GET /api/v1/devices": May.SEE_REGISTER,
+    "POST /api/v1/devices": May.MANAGE_BOXES,
+    "GET /api/v1/devices/{thing}": May.SEE_REGISTER,
+    "PUT /api/v1/devices/{thing}": May.MANAGE_BOXES,
+    "DELETE /api/v1/devices/{thing}": May.MANAGE_BOXES,
+    "GET /api/v1/assignments": May.SEE_HELPERS,
+    "POST /api/v1/assignments": May.MANAGE_HELPERS,
+    "GET /api/v1/assignments/{thing}": May.SEE_HELPERS,
+    "PUT /api/v1/assignments/{thing}": May.MANAGE_HELPERS,
+    "DELETE /api/v1/assignments/{thing}": May.MANAGE_HELPERS,
+    "POST /api/v1/residents": May.MANAGE_REGISTER,
+    "GET /api/v1/residents/{thing}": May.SEE_HELPERS,
+    "PUT /api/v1/residents/{thing}": May.MANAGE_REGISTER,
+    "GET /api/v1/devices/{device}/places": May.SEE_REGISTER,
+    "GET /api/v1/changes": May.SEE_REGISTER,
+    "POST /api/v1/changes/{change}/undo": May.SEE_REGISTER,
+    # Staff, their contacts, their beats, their duty.
+    "GET /api/v1/accounts": May.SEE_STAFF,
+    "GET /api/v1/accounts/{account}": May.SEE_STAFF,
+    "POST /api/v1/accounts": May.MANAGE_STAFF,
+    "PUT /api/v1/accounts/{account}": May.MANAGE_STAFF,
+    "DELETE /api/v1/accounts/{account}": May.MANAGE_STAFF,
+    "GET /api/v1/accounts/{account}/beat": May.SEE_STAFF,
+    "PUT /api/v1/accounts/{account}/beat": May.MANAGE_ROTA,
+    "GET /api/v1/accounts/{account}/contacts": Open.SIGNED_IN,
+    "PUT /api/v1/accounts/{account}/contacts/{position}": Open.SIGNED_IN,
+    "DELETE /api/v1/accounts/{account}/contacts/{position}": Open.SIGNED_IN,
+    "POST /api/v1/accounts/{account}/contacts/{position}/code": Open.SIGNED_IN,
+    "POST /api/v1/accounts/{account}/contacts/{position}/verify": Open.SIGNED_IN,
+    "GET /api/v1/shifts": May.SEE_STAFF,
+    "POST /api/v1/shifts": May.MANAGE_ROTA,
+    "GET /api/v1/shifts/{shift}": May.SEE_STAFF,
+    "PUT /api/v1/shifts/{shift}": May.MANAGE_ROTA,
+    "DELETE /api/v1/shifts/{shift}": May.MANAGE_ROTA,
+    "POST /api/v1/shifts/{shift}/overrides": May.MANAGE_ROTA,
+    "POST /api/v1/shifts/{shift}/handovers": May.HAND_OVER,
+    "GET /api/v1/handovers": May.SEE_STAFF,
+    "POST /api/v1/handovers/{handover}/accept": May.HAND_OVER,
+    "POST /api/v1/handovers/{handover}/decline": May.HAND_OVER,
+    "POST /api/v1/handovers/{handover}/withdraw": May.HAND_OVER,
+    "GET /api/v1/leave": May.SEE_STAFF,
+    "POST /api/v1/leave": May.MANAGE_ROTA,
+    "DELETE /api/v1/leave/{leave}": May.MANAGE_ROTA,
+    "GET /api/v1/rota": May.SEE_STAFF,
+    "GET /api/v1/rota.ics": May.SEE_STAFF,
+    # How alerts are escalated, what they cost, who else is told.
+    "GET /api/v1/policies": May.SEE_POLICIES,
+    "GET /api/v1/policies/built-in": May.SEE_POLICIES,
+    "GET /api/v1/policies/{name}": May.SEE_POLICIES,
+    "GET /api/v1/policies/{name}/versions": May.SEE_POLICIES,
+    "POST /api/v1/policies": May.MANAGE_POLICIES,
+    "PUT /api/v1/policies/{name}": May.MANAGE_POLICIES,
+    "DELETE /api/v1/policies/{name}": May.MANAGE_POLICIES,
+    "GET /api/v1/effect": May.SEE_EFFECT,
+    "GET /api/v1/detectors": May.SEE_EFFECT,
+    "POST /api/v1/detectors/{detector}/modes": May.MANAGE_POLICIES,
+    "GET /api/v1/misses": May.SEE_HELPERS,
+    "POST /api/v1/misses": May.SEE_HELPERS,
+    "POST /api/v1/misses/{miss}/withdraw": May.REVIEW,
+    "GET /api/v1/webhooks": May.MANAGE_STAFF,
+    "GET /api/v1/webhooks/{webhook}": May.MANAGE_STAFF,
+    "POST /api/v1/webhooks": May.MANAGE_STAFF,
+    "PUT /api/v1/webhooks/{webhook}": May.MANAGE_STAFF,
+    "DELETE /api/v1/webhooks/{webhook}": May.MANAGE_STAFF,
+    # Boxes: a code or a certificate is the proof, and the list of revoked ones is for everybody.
+    "POST /api/v1/claims": May.MANAGE_BOXES,
+    "GET /api/v1/claims/nodes/{node}": May.MANAGE_BOXES,
+    "DELETE /api/v1/claims/nodes/{node}": May.MANAGE_BOXES,
+    "POST /api/v1/claims/redeem": Open.ANYBODY,
+    "POST /api/v1/claims/renew": Open.ANYBODY,
+    "GET /api/v1/claims/revoked": Open.ANYBODY,
+    # Frames as evidence: boxes prove who they are in the request itself; who looks needs the right.
+    "POST /api/v1/evidence/permits": Open.ANYBODY,
+    "POST /api/v1/evidence/frames": Open.ANYBODY,
+    "GET /api/v1/alerts/{alert}/frames": May.SEE_FRAMES,
+    "GET /api/v1/alerts/{alert}/frames/{frame}": May.SEE_FRAMES,
+    # The watchdog.
+    "GET /api/v1/fallback/snapshot": May.SEE_ROSTER,
+    "GET /api/v1/fallback/standing": May.SEE_ROSTER,
+    "GET /api/v1/drills": May.SEE_ALERTS,
+    "PUT /api/v1/drills/{drill}": May.RUN_DRILLS,
+    "POST /api/v1/drills/{drill}/end": May.RUN_DRILLS,
+    # Signing in and out.
+    "POST /api/v1/session": Open.ANYBODY,
+    "GET /api/v1/session": Open.SIGNED_IN,
+    "DELETE /api/v1/session": Open.SIGNED_IN,
+    # Pages.  Those for staff lead to the form for signing in; links in notices are signed.
+    "GET /login": Open.ANYBODY,
+    "POST /login": Open.ANYBODY,
+    "POST /logout": Open.ANYBODY,
+    "POST /preferences": Open.ANYBODY,
+    "GET /": Open.ANYBODY,
+    "GET /alerts/{alert}": Open.ANYBODY,
+    "GET /worker.js": Open.ANYBODY,
+    "GET /round": May.SEE_PEOPLE,
+    "GET /sheet": May.SEE_PEOPLE,
+    "GET /sheet/notes": May.SEE_PEOPLE,
+    "POST /api/v1/sheet-notes": May.TAKE,
+    "GET /take/{link}": Open.ANYBODY,
+    "POST /take/{link}": Open.ANYBODY,
+    "GET /answer/{link}": Open.ANYBODY,
+    "POST /answer/{link}": Open.ANYBODY,
+}
+"""`METHOD path` -> what the caller needs."""
+
+
+def check(served: Iterable[str]) -> None:
+    """Refuse to serve a route that the table does not know.
+
+    Raises:
+        Misconfigured: Names the routes.
+    """
+    if missing := sorted(set(served) - set(ROUTES)):
+        raise Misconfigured("api.permissions.ROUTES", f"says nothing of {', '.join(missing)}")
