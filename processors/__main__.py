@@ -32,7 +32,7 @@ from vigil.registry import Registry
 from vigil.runtime import retrying, run_until_stopped, watch_lag
 from vigil.settings import ProcessorSettings, StoreSettings, load
 from vigil.store import heartbeats
-from vigil.store.pool import Pool, open_pool
+from vigil.store.pool import Pool, ProcessRole, open_pool
 from vigil.telemetry import configure_logging, ops_server
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ async def serve(settings: ProcessorSettings) -> None:
     async with AsyncExitStack() as stack:
         await retrying(lambda: kafka.create_topics(settings))
         producer = await stack.enter_async_context(kafka.producer(settings, name))
-        pool = await stack.enter_async_context(open_pool(settings.database_dsn, "ticker", 2))
+        pool = await stack.enter_async_context(
+            open_pool(settings.database_dsn, "ticker", 2, role=ProcessRole.PROCESSORS)
+        )
         pipelines = {
             lane: await _pipeline(stack, settings, name, lane, handler, producer, subscribed)
             for lane, (handler, subscribed) in handlers.items()
@@ -100,7 +102,9 @@ async def _pipeline(
         lane,
         await stack.enter_async_context(kafka.consumer(settings, f"{name}-{lane}", group, gather=gather)),
         producer,
-        await stack.enter_async_context(open_pool(settings.database_dsn, lane, 2)),
+        await stack.enter_async_context(
+            open_pool(settings.database_dsn, lane, 2, role=ProcessRole.PROCESSORS)
+        ),
         handler,
         lambda: kafka.incarnation(settings, subscribed),
         utc_now,

@@ -19,16 +19,21 @@ Rules
 7. Of several versions of a model one alerts (`vigil.modes`); what the others, or all of them where
    none may alert yet, make of an event is recorded, weighed nowhere and told nobody.  A canary is
    about the way and not about the model: it passes whatever may alert.
+8. A blow that somebody's device felt where a camera looks is also weighed there: it tells whose fall
+   the camera saw, which is then raised about that person and no longer about the place.
+9. The resident's bed is asked about them before a fall of theirs is weighed; `abed` holds who lies in
+   bed, and since when.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from processors import fusion
-from processors.fusion import Episode, Evidence, Verdict
+from processors.fusion import Episode, Evidence, Verdict, Worn
 from vigil.alerts import Priority
 from vigil.events import (
     Answer,
@@ -45,7 +50,7 @@ from vigil.store.alerts import NewAlert
 from vigil.store.detections import Detection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -74,6 +79,12 @@ UNANSWERED: Final[Sentence] = {
 }
 
 
+FELT: Final[Sentence] = {
+    "en": "A camera saw a fall, and this person's device felt the impact there",
+    "zh": "摄像头发现跌倒，此人佩戴的设备同时感到撞击",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What a model made of an event.
@@ -98,12 +109,16 @@ class Decisions:
     Attributes:
         episodes: New states, by `episode_of`.
         waits: When to look again, by the same; None where there is nothing to wait for.
+        watched: What was known for it, as `decide` was told; not recorded.
+        abed: The same.
     """
 
     detections: list[Detection] = field(default_factory=list)
     alerts: list[NewAlert] = field(default_factory=list)
     episodes: dict[str, Episode] = field(default_factory=dict)
     waits: dict[str, datetime | None] = field(default_factory=dict)
+    watched: Collection[str] = field(default=(), compare=False)
+    abed: Mapping[str, datetime] = field(default_factory=dict, compare=False)
 
 
 def subject_of(arrival: Arrival) -> str:
@@ -122,6 +137,22 @@ def episode_of(arrival: Arrival) -> str:
     return f"{arrival.synthetic}/{subject}" if apart else subject
 
 
+def places_of(arrival: Arrival, watched: Collection[str]) -> list[str]:
+    """Return where a wearer may be seen: the names of the episodes of places that a camera looks at.
+
+    Args:
+        arrival: Any event.
+        watched: Zones with cameras.
+    """
+    if not isinstance(arrival.data, FallSuspected) or arrival.synthetic == "canary":
+        return []
+    if len(arrival.residents) != 1:
+        return []
+    zones = {arrival.device.zone, arrival.node.zone} & set(watched)
+    apart = f"{arrival.synthetic}/" if arrival.synthetic else ""
+    return [f"{apart}zone:{zone}" for zone in sorted(zone for zone in zones if zone)]
+
+
 def needs_episode(arrival: Arrival) -> bool:
     """Return whether deciding on an event needs what is remembered of its subject."""
     return isinstance(arrival.data, (FallSuspected, PoseSuspected, Stillness, Answer))
@@ -129,7 +160,8 @@ def needs_episode(arrival: Arrival) -> bool:
 
 def shows_activity(arrival: Arrival) -> bool:
     """Return whether an event says that somebody does something: of no use unless a fall is asked about."""
-    return isinstance(arrival.data, SensorChanged) and arrival.data.state
+    data = arrival.data
+    return isinstance(data, SensorChanged) and (data.state or data.sensor == "bed")
 
 
 def detector_of(data: FallSuspected | PoseSuspected) -> str:
@@ -143,6 +175,8 @@ def decide(
     episodes: Mapping[str, Episode],
     now: datetime,
     modes: Modes,
+    watched: Collection[str] = (),
+    abed: Mapping[str, datetime] | None = None,
 ) -> Decisions:
     """Decide on events that were not known before.
 
@@ -152,8 +186,10 @@ def decide(
         episodes: What is remembered, by `episode_of`.
         now: Present time.
         modes: Which versions may alert.
+        watched: Zones with cameras.
+        abed: Who lies in bed, by `episode_of`, and since when.
     """
-    made = Decisions(episodes=dict(episodes))
+    made = Decisions(episodes=dict(episodes), watched=watched, abed=abed or {})
     for arrival in arrivals:
         _decide_one(made, arrival, scores.get(arrival.envelope.id), now, modes)
     return made
@@ -182,7 +218,9 @@ def _decide_one(
                 _weigh_fall(made, arrival, live if known else _unjudged(data), now)
         case Stillness() | Answer():
             _weigh(made, arrival, _plain_evidence(arrival), None, now)
-        case SensorChanged(state=True) if _asked_about(made, arrival):
+        case SensorChanged() as change if _asked_about(made, arrival) and (
+            change.state or change.sensor == "bed"
+        ):
             _weigh(made, arrival, _plain_evidence(arrival), None, now)
 
 
@@ -234,8 +272,44 @@ def _weigh_fall(made: Decisions, arrival: Arrival, judged: Judged, now: datetime
         detection=str(detection.id),
         wearable=None if camera else judged.score,
         camera=judged.score if camera else None,
+        abed=_abed(made, arrival),
     )
     _weigh(made, arrival, evidence, detection, now)
+    for place in places_of(arrival, made.watched):
+        _weigh_where(made, arrival, place, detection)
+
+
+def _abed(made: Decisions, arrival: Arrival) -> bool | None:
+    """Return whether the resident lay in bed then; None where no bed says so."""
+    since = made.abed.get(episode_of(arrival))
+    return True if since is not None and timedelta() <= arrival.happened - since <= fusion.NIGHT else None
+
+
+def _weigh_where(made: Decisions, arrival: Arrival, place: str, detection: Detection) -> None:
+    """Tell a place that a camera looks at whose device has felt a blow there.
+
+    Where the camera's fall was raised already, without knowing whose, it is raised for that person.
+    """
+    (resident,) = arrival.residents
+    worn = Worn(resident.id, detection.score, arrival.happened)
+    evidence = Evidence(at=arrival.happened, device=arrival.device.id, worn=worn)
+    before = made.episodes.get(place)
+    episode, verdict = fusion.step(before, evidence)
+    made.episodes[place] = episode
+    known_now = fusion.whose(episode) is not None and (before is None or fusion.whose(before) is None)
+    raised = before is not None and before.settled and before.answered is None
+    if verdict is Verdict.RAISE:
+        made.waits[place] = None
+    if verdict is Verdict.RAISE or (known_now and raised):
+        made.alerts.append(alert_of(detection, FELT))
+
+
+def _about(episode: Episode, alert: NewAlert) -> NewAlert:
+    """Return the alert of what a camera saw about the person whose device felt it, if one alone did."""
+    felt = fusion.whose(episode)
+    if felt is None:
+        return alert
+    return replace(alert, subject=f"resident:{felt.resident}", resident=felt.resident)
 
 
 def _plain_evidence(arrival: Arrival) -> Evidence:
@@ -244,7 +318,9 @@ def _plain_evidence(arrival: Arrival) -> Evidence:
         share = data.still_s / data.watched_s if data.watched_s else None
         return Evidence(at=arrival.happened, device=arrival.device.id, still=share)
     if isinstance(data, SensorChanged):
-        return Evidence(at=arrival.happened, device=arrival.device.id, activity=data.sensor)
+        bed = data.state if data.sensor == "bed" else None
+        activity = data.sensor if data.state else None
+        return Evidence(at=arrival.happened, device=arrival.device.id, activity=activity, abed=bed)
     answer = data.answer if isinstance(data, Answer) else None
     return Evidence(at=arrival.happened, device=arrival.device.id, answer=answer)
 
@@ -265,7 +341,7 @@ def _weigh(
     if verdict is Verdict.RAISE:
         standing = detection or _detection(arrival, "fall", _standing(episode), now)
         made.detections.extend([standing] if detection is None else [])
-        made.alerts.append(alert_of(standing, standing.explanation))
+        made.alerts.append(_about(episode, alert_of(standing, standing.explanation)))
 
 
 def _standing(episode: Episode) -> Judged:
@@ -320,4 +396,4 @@ def decide_overdue(episode: Episode, detection: Detection) -> tuple[Episode, New
     """
     settled, verdict = fusion.overdue(episode)
     raised = verdict is Verdict.RAISE
-    return settled, alert_of(detection, UNANSWERED) if raised else None
+    return settled, _about(episode, alert_of(detection, UNANSWERED)) if raised else None

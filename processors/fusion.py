@@ -20,6 +20,11 @@ Rules
    episode: a spool that was away for hours brings old falls, and they count like new ones.
    What waits is not given up for it; it takes in whatever comes until it is settled.
 7. A settled episode is not prolonged by what still comes in.
+8. Who lies in bed, as their bed's sensor says, lies still: their stillness adds nothing, and their
+   bed takes away as activity does, below `ALERT` only.  A bed that has said nothing explains nothing,
+   nor does one that has said for `NIGHT` that it is occupied: it may be the sensor.
+9. At a place where a camera looks, the blow that a device of exactly one person felt there within
+   `SAME` of what the camera saw tells whose fall it was, without any face; what both say adds up.
 """
 
 from __future__ import annotations
@@ -56,8 +61,24 @@ ACTIVITY_LOGITS: Final = {
 """What a sensor of the resident's own home says against a fall just before.  Who opens a tap or a door is
 on their feet, as one who walks about; who lies on the floor and tries to rise is motion too, so motion
 alone cannot end a wait from 0.6 upwards.  Chosen, not fitted, as the two above."""
+NIGHT: Final = timedelta(hours=14)
+SAME: Final = timedelta(seconds=10)
 AFTERWARDS: Final = timedelta(seconds=5)
 """From then on activity is another one than the fall itself, which moves things and people too."""
+
+
+class Worn(msgspec.Struct, frozen=True):
+    """What somebody's device felt at a place.
+
+    Attributes:
+        resident: Whose device it is.
+        score: Probability that it was a fall.
+        at: When.
+    """
+
+    resident: str
+    score: float
+    at: datetime
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +94,9 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
         settled: Raised, answered or given up: nothing more is to be raised.
         answered: When the resident said to be fine.
         detection: The detection that an alert would stand on.
+        abed: Whether the bed's sensor says that the resident lies in it.
+        seen: At a place: when a camera last saw what may be a fall.
+        worn: At a place: what devices of single persons felt there.
     """
 
     last: datetime
@@ -84,17 +108,22 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     settled: bool = False
     answered: datetime | None = None
     detection: str | None = None
+    abed: bool = False
+    seen: datetime | None = None
+    worn: tuple[Worn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One sensor's word; exactly one of the last five is set.
+    """One sensor's word; of `wearable` to `worn` exactly one is set.
 
     Attributes:
         at: When it happened.
         device: Which device said it.
         detection: Id of the detection it became, if it is one.
         activity: Which kind of sensor saw the resident do something, a key of `ACTIVITY_LOGITS`.
+        worn: What a device felt at the place that the episode is about.
+        abed: What the bed's sensor says; None where it says nothing.
     """
 
     at: datetime
@@ -105,6 +134,8 @@ class Evidence:
     still: float | None = None
     answer: str | None = None
     activity: str | None = None
+    worn: Worn | None = None
+    abed: bool | None = None
 
 
 class Verdict(StrEnum):
@@ -133,11 +164,16 @@ def step(episode: Episode | None, evidence: Evidence) -> tuple[Episode, Verdict]
 
 def _of_another(episode: Episode, evidence: Evidence) -> bool:
     """Return whether evidence is about something else than what an episode is about."""
-    if episode.waiting or evidence.activity is not None:
+    if episode.waiting or _of_home(evidence):
         return False
     if episode.answered is not None and evidence.at > episode.answered:
         return True
     return abs(evidence.at - episode.last) > TOGETHER
+
+
+def _of_home(evidence: Evidence) -> bool:
+    """Return whether it is a sensor of the home that speaks: of what the resident does, not of a fall."""
+    return evidence.activity is not None or (evidence.abed is not None and evidence.detection is None)
 
 
 def _settled(episode: Episode, verdict: Verdict) -> Episode:
@@ -149,7 +185,7 @@ def _settled(episode: Episode, verdict: Verdict) -> Episode:
 
 def _up_again(episode: Episode) -> bool:
     """Return whether what was seen of the resident afterwards leaves too little for an alarm."""
-    seen = episode.activity < 0 or (episode.still is not None and episode.still <= MOVING)
+    seen = episode.activity < 0 or episode.abed or (episode.still is not None and episode.still <= MOVING)
     return seen and probability(episode) < REVIEW
 
 
@@ -160,17 +196,29 @@ def overdue(episode: Episode) -> tuple[Episode, Verdict]:
     return msgspec.structs.replace(episode, settled=True, waiting=False), Verdict.RAISE
 
 
+def whose(episode: Episode) -> Worn | None:
+    """Return whose fall a camera saw: None where no device, or those of several, felt a blow just then."""
+    if episode.seen is None:
+        return None
+    near = [one for one in episode.worn if abs(one.at - episode.seen) <= SAME]
+    if len({one.resident for one in near}) != 1:
+        return None
+    return max(near, key=lambda one: one.score)
+
+
 def probability(episode: Episode) -> float:
     """Return the probability that this was a fall, from all that is known."""
+    felt = whose(episode)
+    wearable = max(episode.wearable, felt.score if felt else 0.0)
     seen = 1 - math.prod(1 - p for p in episode.cameras.values())
-    total = max(_logit(episode.wearable), 0) + max(_logit(seen), 0)
+    total = max(_logit(wearable), 0) + max(_logit(seen), 0)
     if total == 0:
-        total = max(_logit(episode.wearable), _logit(seen))
+        total = max(_logit(wearable), _logit(seen))
     before = total
-    if episode.still is not None:
+    if episode.still is not None and not (episode.abed and episode.still >= STILL):
         total += _stillness(episode.still, before)
     if before < _logit(ALERT):
-        total += episode.activity
+        total += min(episode.activity, ACTIVITY_LOGITS["bed"] if episode.abed else 0.0)
     return 1 / (1 + math.exp(-total))
 
 
@@ -186,13 +234,20 @@ def _joined(episode: Episode, evidence: Evidence) -> Episode:
         cameras[evidence.device] = max(cameras.get(evidence.device, 0.0), evidence.camera)
     return msgspec.structs.replace(
         episode,
-        last=episode.last if episode.settled or evidence.activity else max(episode.last, evidence.at),
+        last=episode.last if episode.settled or _of_home(evidence) else max(episode.last, evidence.at),
         wearable=max(episode.wearable, evidence.wearable or 0.0),
         cameras=cameras,
         still=evidence.still if evidence.still is not None else episode.still,
         activity=min(episode.activity, _activity(episode, evidence)),
+        abed=episode.abed if evidence.abed is None else evidence.abed,
+        seen=evidence.at if evidence.camera is not None else episode.seen,
+        worn=(*_near(episode.worn, evidence), *([evidence.worn] if evidence.worn else [])),
         detection=episode.detection or evidence.detection,
     )
+
+
+def _near(worn: tuple[Worn, ...], evidence: Evidence) -> tuple[Worn, ...]:
+    return tuple(one for one in worn if abs(one.at - evidence.at) <= TOGETHER)
 
 
 def _activity(episode: Episode, evidence: Evidence) -> float:

@@ -125,6 +125,17 @@ async def tell(connection: Connection, told: Told, now: datetime) -> None:
     await alerts.raise_alerts(connection, told.alerts, now)
 
 
+async def in_bed(connection: Connection, subjects: Iterable[str]) -> dict[str, datetime]:
+    """Return which residents lie in bed as their bed's sensor says, and since when; nothing is locked."""
+    rows = await detections.peek_states(connection, ROUTINES, subjects)
+    known = {subject: _read(row, Watched) for subject, row in rows.items()}
+    return {
+        subject: one.state.in_bed
+        for subject, one in known.items()
+        if one is not None and one.state.in_bed is not None
+    }
+
+
 def _by_subject(arrivals: Iterable[Arrival]) -> dict[str, list[Arrival]]:
     """Return the changes of homes that belong to somebody, by subject, in order of time."""
     found: dict[str, list[Arrival]] = defaultdict(list)

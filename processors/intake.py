@@ -27,11 +27,12 @@ from processors.decide import (
     decide,
     episode_of,
     needs_episode,
+    places_of,
     shows_activity,
 )
 from processors.fusion import Episode
 from vigil import events, topics
-from vigil.events import Birth, NodeState, Shed, Tombstone, derived_id
+from vigil.events import Birth, FallSuspected, NodeState, Shed, Tombstone, derived_id
 from vigil.receipts import StoredReceipt
 from vigil.store import alerts, detections, intake, nodes
 from vigil.store.detections import Detection
@@ -118,13 +119,15 @@ class EventHandler:
     def __init__(self, registry: Registry, scorer: Scorer) -> None:
         self._registry = registry
         self._scorer = scorer
+        self._watched: frozenset[str] = frozenset()
 
     async def handle(self, connection: Connection, records: Records, now: datetime) -> Taken:
         """Take a batch of events in.
 
         The models are asked while the database stores: they run in a thread, and both only wait.
         """
-        await refresh(connection, self._registry)
+        if await refresh(connection, self._registry):
+            self._watched = self._registry.zones_with("camera")
         arrived = sort(records, self._registry, now)
         before = await intake.lock_accounted(connection, arrived.accounted)
         batch = await _undecided(connection, arrived, before)
@@ -173,9 +176,13 @@ class EventHandler:
         names = {episode_of(arrival) for arrival in fresh if needs_episode(arrival)}
         active = {episode_of(arrival) for arrival in fresh if shows_activity(arrival)}
         names |= await detections.waiting(connection, FALLS, active - names)
+        names |= {place for arrival in fresh for place in places_of(arrival, self._watched)}
+        fallen = {episode_of(arrival) for arrival in fresh if isinstance(arrival.data, FallSuspected)}
+        abed = await homes.in_bed(connection, fallen)
         known = await detections.load_states(connection, FALLS, names)
         episodes = {name: msgspec.convert(state, Episode) for name, state in known.items()}
-        await record(connection, decide(fresh, scores, episodes, now, self._registry.modes), now)
+        made = decide(fresh, scores, episodes, now, self._registry.modes, self._watched, abed)
+        await record(connection, made, now)
 
 
 def _each_once(arrivals: Iterable[Arrival]) -> list[Arrival]:

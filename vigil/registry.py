@@ -122,3 +122,11 @@ class Registry:
         if found is None or found.retired or found.node != address.node:
             raise Rejected("unregistered", f"device {device} is not registered at node {address.node}")
         return found
+
+    def zones_with(self, kind: str) -> frozenset[str]:
+        """Return the zones in which a device of a kind is; reads every device."""
+        return frozenset(
+            device.zone
+            for device in self.devices.values()
+            if device.kind == kind and device.zone is not None and not device.retired
+        )

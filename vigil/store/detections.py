@@ -118,6 +118,18 @@ async def load_states(connection: Connection, detector: str, subjects: Iterable[
     return {subject: state for subject, state in await cursor.fetchall() if state is not None}
 
 
+async def peek_states(connection: Connection, detector: str, subjects: Iterable[str]) -> dict[str, Any]:
+    """Return what a detector remembers of subjects as of the last commit; nothing is locked."""
+    wanted = sorted(set(subjects))
+    if not wanted:
+        return {}
+    cursor = await connection.execute(
+        "SELECT subject, state FROM detector_state WHERE detector = %s AND subject = ANY(%s)",
+        [detector, wanted],
+    )
+    return {subject: state for subject, state in await cursor.fetchall() if state is not None}
+
+
 async def waiting(connection: Connection, detector: str, subjects: Iterable[str]) -> set[str]:
     """Return which subjects a detector wants to look at again; nothing is locked."""
     wanted = sorted(set(subjects))

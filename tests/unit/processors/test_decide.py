@@ -180,10 +180,61 @@ def test_an_overdue_wait_is_raised_on_the_detection_it_stands_on() -> None:
     assert decide_overdue(settled, made.detections[0])[1] is None
 
 
-def test_a_wearer_and_a_camera_in_a_public_place_are_weighed_apart() -> None:
+YARD = registry(
+    device(Wearer()), device(id="cam", public=True, legal_basis="notice", zone="yard"), zone="yard"
+)
+"""A pendant at a box in the yard, and a camera that looks at the yard."""
+
+
+def at_place(scores: dict[str, float], *made: Any, known: Registry = YARD) -> Decisions:
+    arrivals = arrive(*made, known=known)
+    judged_ = {a.envelope.id: Judged(scores[a.device.id], "m", "1", {"en": "x"}) for a in arrivals}
+    return decide(arrivals, judged_, {}, NOW, ALERTING, watched={"yard"})
+
+
+def test_a_wearer_and_a_camera_elsewhere_are_weighed_apart() -> None:
     known = registry(device(Wearer()), device(id="cam", public=True, legal_basis="notice", zone="yard"))
-    made = after(0.7, event(fall()), event(POSE, 2, device="cam"), known=known)
+    scores = {"pendant": 0.9, "cam": 0.9}
+    made = at_place(scores, event(fall()), event(POSE, 2, device="cam"), known=known)
     assert set(made.waits) == {SUBJECT, "zone:yard"}
+    assert made.alerts == []
+
+
+@pytest.mark.parametrize("first", ["pendant", "cam"])
+def test_a_blow_where_a_camera_looks_tells_whose_fall_it_saw_without_any_face(first: str) -> None:
+    scores = {"pendant": 0.9, "cam": 0.9}
+    felt, seen = (1, 2) if first == "pendant" else (2, 1)
+    made = at_place(scores, event(fall(), felt), event(POSE, seen, device="cam"))
+    assert {(alert.subject, alert.resident) for alert in made.alerts} == {(SUBJECT, "r1")}
+
+
+def test_what_was_raised_about_a_place_is_raised_about_the_person_whose_device_then_felt_it() -> None:
+    scores = {"pendant": 0.3, "cam": 0.99}
+    made = at_place(scores, event(POSE, 1, device="cam"), event(fall(), 2))
+    assert [alert.subject for alert in made.alerts] == ["zone:yard", SUBJECT]
+
+
+def test_a_fall_in_a_public_place_with_no_identity_alerts_for_the_place() -> None:
+    made = at_place({"cam": 0.99}, event(POSE, 1, device="cam"))
+    assert [(alert.subject, alert.resident) for alert in made.alerts] == [("zone:yard", None)]
+
+
+def test_an_overdue_wait_of_a_place_is_raised_about_the_person_whose_device_felt_it() -> None:
+    scores = {"pendant": 0.4, "cam": 0.6}
+    made = at_place(scores, event(POSE, 1, device="cam"), event(fall(), 2))
+    assert made.alerts == []
+    (camera,) = [one for one in made.detections if one.device == "cam"]
+    _, alert = decide_overdue(made.episodes["zone:yard"], camera)
+    assert alert is not None
+    assert (alert.subject, alert.resident) == (SUBJECT, "r1")
+
+
+def test_who_lies_in_bed_and_moves_there_is_not_asked_about() -> None:
+    arrivals = arrive(event(fall()))
+    for since, asked in ((timedelta(hours=3), False), (timedelta(days=3), True), (-timedelta(hours=1), True)):
+        abed = {SUBJECT: NOW - since}
+        made = decide(arrivals, judged(arrivals, 0.7), {}, NOW, ALERTING, abed=abed)
+        assert bool(made.waits) is asked
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors import fusion
-from processors.fusion import ALERT, REVIEW, TOGETHER, Episode, Evidence, Verdict
+from processors.fusion import ALERT, REVIEW, TOGETHER, Episode, Evidence, Verdict, Worn
 from tests.making import NOW
 
 scores = st.floats(0, 1)
@@ -272,3 +272,89 @@ def test_an_episode_survives_the_database(known: list[Evidence]) -> None:
 def test_a_probability_is_one(wearable: float, cameras: dict[str, float], still: float | None) -> None:
     episode = Episode(last=NOW, wearable=wearable, cameras=cameras, still=still)
     assert 0 <= fusion.probability(episode) <= 1
+
+
+# --- Whose fall a camera saw; who lies in bed ---
+
+
+def seen_at(seconds: float, score: float, device: str = "cam1") -> Evidence:
+    at = NOW + timedelta(seconds=seconds)
+    return Evidence(at=at, device=device, detection=device, camera=score)
+
+
+def felt_at(seconds: float, score: float, resident: str = "r1") -> Evidence:
+    at = NOW + timedelta(seconds=seconds)
+    return Evidence(at=at, device=f"pendant-{resident}", worn=Worn(resident, score, at))
+
+
+def both(*evidence: Evidence) -> tuple[Episode, list[Verdict]]:
+    episode, verdicts = None, []
+    for one in evidence:
+        episode, verdict = fusion.step(episode, one)
+        verdicts.append(verdict)
+    assert episode is not None
+    return episode, verdicts
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_blow_within_ten_seconds_says_whose_fall_it_was_whichever_came_first(order: int) -> None:
+    episode, verdicts = both(*[seen_at(0, 0.8), felt_at(9, 0.9)][::order])
+    felt = fusion.whose(episode)
+    assert felt is not None
+    assert felt.resident == "r1"
+    assert verdicts[-1] is Verdict.RAISE  # 0.8 and 0.9 add up to 0.97
+
+
+def test_a_blow_later_than_that_or_of_two_people_says_nothing() -> None:
+    assert fusion.whose(both(seen_at(0, 0.8), felt_at(11, 0.9))[0]) is None
+    episode, verdicts = both(seen_at(0, 0.8), felt_at(2, 0.9, "r1"), felt_at(3, 0.9, "r2"))
+    assert fusion.whose(episode) is None
+    assert both(felt_at(2, 0.9, "r1"), felt_at(3, 0.9, "r2"), seen_at(0, 0.8))[1][-1] is Verdict.WAIT
+    assert verdicts[0] is Verdict.WAIT
+
+
+def test_a_blow_where_no_camera_saw_anything_raises_nothing_about_the_place() -> None:
+    assert both(felt_at(0, 0.99))[1] == [Verdict.KEEP]
+
+
+def abed(score: float, still: float | None = None, **later: bool) -> float:
+    episode = Episode(last=NOW, wearable=score, still=still, abed=later.get("abed", True))
+    return fusion.probability(episode)
+
+
+def test_a_bed_explains_lying_in_it_and_a_bed_that_says_nothing_explains_nothing() -> None:
+    assert abed(0.8) < 0.5 < abed(0.8, abed=False)
+    assert abed(0.8, still=1.0) == abed(0.8)
+    assert abed(0.8, still=1.0, abed=False) > 0.95
+
+
+def test_a_bed_never_takes_away_what_alerts_at_once() -> None:
+    assert abed(0.96) >= 0.95
+
+
+def test_who_leaves_the_bed_is_explained_by_it_no_longer() -> None:
+    episode, _ = fusion.step(None, Evidence(at=NOW, device="p", detection="d", wearable=0.9, abed=True))
+    assert fusion.probability(episode) < 0.95
+    out = Evidence(at=NOW + timedelta(seconds=2), device="bed", abed=False)
+    episode, verdict = fusion.step(episode, out)
+    assert fusion.probability(episode) == pytest.approx(0.9)
+    assert verdict is Verdict.WAIT
+
+
+@given(
+    st.floats(0, 1),
+    st.lists(st.floats(0, 1), max_size=3),
+    st.one_of(st.none(), st.floats(0, 1)),
+)
+def test_two_cameras_are_joined_by_or_and_a_camera_that_is_missing_never_suppresses(
+    wearable: float, cameras: list[float], still: float | None
+) -> None:
+    seen = {str(n): score for n, score in enumerate(cameras)}
+    without = fusion.probability(Episode(last=NOW, wearable=wearable, still=still))
+    joined = fusion.probability(Episode(last=NOW, wearable=wearable, cameras=seen, still=still))
+    # From 0.95 on, walking about takes nothing away any more: more evidence can only help.
+    assert joined >= without - 1e-9
+    for camera in seen:
+        rest = {name: score for name, score in seen.items() if name != camera}
+        fewer = Episode(last=NOW, wearable=wearable, cameras=rest, still=still)
+        assert joined >= fusion.probability(fewer) - 1e-9
