@@ -22,13 +22,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from api.escalation.policies import Channel, Entry, Policy, Target, longest_wait, timeline
 from api.escalation.rota import Rota
 from vigil.alerts import OPEN, SILENCE_AT_MOST, UNTAKEN, Action, Outcome, State, Step
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 ACTOR: Final = "system:escalator"
+APART: Final = timedelta(seconds=10)
+"""Between two notices of an alert to a person by one channel: a call rings for about so long."""
 LOOK_AGAIN: Final = timedelta(seconds=60)
 """How often an alert that somebody has is looked at, in case its state changes unheard."""
 
@@ -214,17 +219,25 @@ class Planned:
 
 
 def to_people(
-    calls: tuple[Call, ...], rota: Rota, estate: str, told: frozenset[str], now: datetime
+    calls: tuple[Call, ...],
+    rota: Rota,
+    estate: str,
+    told: Mapping[tuple[str, str], datetime],
+    now: datetime,
 ) -> tuple[Planned, ...]:
     """Turn calls into notices: each person once per channel, and a repeat to whom it was said before.
+
+    Whom two steps name (an officer is of the shift too) is not rung again while the telephone may
+    still be ringing: that call is left out, the next one of the policy comes.
 
     Args:
         calls: What is due.
         rota: Everybody, and who is on shift.
         estate: Where it is.
-        told: Accounts that have had a notice of this alert.
+        told: When accounts last had a notice of this alert, by account and channel.
         now: Present time.
     """
+    before = {account for account, channel in told if channel != Channel.CONSOLE}
     planned: dict[tuple[str | None, Channel], Planned] = {}
     for call in calls:
         if call.target is Target.RESIDENT:
@@ -232,7 +245,14 @@ def to_people(
             continue
         people: list[str | None] = [person.account for person in rota.resolve(call.target, estate, now)]
         for account in people or [None]:
-            repeat = call.channel is not Channel.CONSOLE and account in told
+            if account is not None and _just_told(told.get((account, call.channel)), now):
+                continue
+            repeat = call.channel is not Channel.CONSOLE and account in before
             notice = Planned(account, call.entry, call.channel, repeat)
             planned.setdefault((account, call.channel), notice)
     return tuple(planned.values())
+
+
+def _just_told(last: datetime | None, now: datetime) -> bool:
+    """Whether a notice went out a moment ago; one that lies ahead was made by a clock that ran ahead."""
+    return last is not None and timedelta() <= now - last < APART

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import bridging, processing, servers, sinking, validating, whole
+from tests.bench import bridging, fanout, processing, servers, sinking, validating, whole
 from tests.bench.processes import CORES, median
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ KEYS = (
     "bridge_vs_usual", "bridge_vs_mqbridge", "bridge_cpu_vs_mqbridge", "validate_vs_pydantic",
     "processor_vs_quix", "processor_vs_bytewax", "sink_vs_copy", "replay_rows", "e2e_p99_vs_floor",
     "cpu_100k_vs_100", "drain_vs_live", "drain_alarm_p99_vs_idle", "state_mb_per_10k", "whole_way_events_s",
+    "fanout_p99_vs_bare",
 )  # fmt: skip
 Figures = dict[str, float | None]
 
@@ -122,10 +123,19 @@ def drained(stack: Servers, quick: bool) -> Figures:
     }
 
 
+def fan_out(stack: Servers, quick: bool) -> Figures:
+    """The live stream."""
+    found = fanout.measure(stack, seconds=4 if quick else 10, rounds=3 if quick else 5)
+    for name, p99s in found.items():
+        say(f"{'fan-out':12} {name:10} p99 {median(p99s) * 1000:8.1f} ms, {fanout.SESSIONS} sessions")
+    ratios = [ours / bare for ours, bare in zip(found["ours"], found["bare"], strict=True)]
+    return {"fanout_p99_vs_bare": round(median(ratios), 2)}
+
+
 def chosen(names: Sequence[str]) -> list[Callable[[Servers, bool], Figures]]:
     """Return the parts of these names, all without one."""
     parts: tuple[Callable[[Servers, bool], Figures], ...] = (
-        validate, bridge, processor, sink, the_whole_way, drained,
+        validate, bridge, processor, sink, the_whole_way, drained, fan_out,
     )  # fmt: skip
     known = {part.__name__: part for part in parts}
     if unknown := set(names) - set(known):

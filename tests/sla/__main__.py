@@ -128,7 +128,7 @@ def _live_through(at: datetime, world: World, luck: random.Random, outcome: Outc
         lambda: Sleeper(luck.random() < UNREACHABLE, luck.random() < ASLEEP)
     )
     course: Course | None = begin(DEFAULTS[Priority.CRITICAL], at)
-    state, told, now = State.RAISED, set[str](), at
+    state, told, now = State.RAISED, dict[tuple[str, str], datetime](), at
     answers: list[datetime] = []
     while course is not None and state in UNTAKEN and now < at + GIVE_UP:
         if answers and answers[0] <= course.due_at:
@@ -136,7 +136,7 @@ def _live_through(at: datetime, world: World, luck: random.Random, outcome: Outc
             return
         now = course.due_at
         decision = advance(course, Facts(state, at), now)
-        for planned in to_people(decision.calls, world.rota, "e1", frozenset(told), now):
+        for planned in to_people(decision.calls, world.rota, "e1", told, now):
             if planned.account and planned.channel is not Channel.CONSOLE:
                 _tell(planned, planned.account, now, world, luck, people, answers, outcome, told)
         course = decision.course
@@ -155,13 +155,14 @@ def _tell(
     people: dict[str, Sleeper],
     answers: list[datetime],
     outcome: Outcome,
-    told: set[str],
+    told: dict[tuple[str, str], datetime],
 ) -> None:
     """Send a notice over the person's contacts in order, and draw the answer."""
-    outcome.unlabelled += account in told and not planned.repeat
-    if account not in told:  # an alarm is an alert that reaches a person; its repeats are none
+    known = any(account == one for one, _ in told)
+    outcome.unlabelled += known and not planned.repeat
+    if not known:  # an alarm is an alert that reaches a person; its repeats are none
         outcome.alarms[account, int((now - START) / PERIOD)] += 1
-    told.add(account)
+    told[account, planned.channel] = now
     person = next(p for p in world.rota.people if p.account == account)
     sent = now
     for contact in route(person, planned.channel):

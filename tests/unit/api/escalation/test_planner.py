@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from api.escalation.planner import Call, Course, Facts, advance, begin, to_people
-from api.escalation.policies import Ask, Channel, Policy, PolicyStep, Target, timeline
+from api.escalation.planner import APART, Call, Course, Facts, advance, begin, to_people
+from api.escalation.policies import DEFAULTS, Ask, Channel, Policy, PolicyStep, Target, timeline
 from api.escalation.rota import Person, Rota, Shift
 from vigil.alerts import UNTAKEN, Action, Outcome, Priority, State, Step, Subject, decide, possible
 
@@ -144,7 +145,7 @@ def test_who_was_told_before_is_told_again_with_a_label() -> None:
         people, (Shift("li", "officer", NOW, after(100)), Shift("sun", "supervisor", NOW, after(100)))
     )
     call = Call(5, Target.SHIFT, Channel.VOICE, repeat=False)
-    planned = to_people((call,), rota, "e1", frozenset({"li"}), NOW)
+    planned = to_people((call,), rota, "e1", {("li", Channel.MESSAGE): NOW}, NOW)
     assert {p.account: p.repeat for p in planned} == {"li": True, "sun": False}
 
 
@@ -152,12 +153,28 @@ def test_one_person_is_told_once_by_one_channel_at_one_time() -> None:
     rota = Rota((Person("li", "duty_officer", frozenset("*")),), (Shift("li", "officer", NOW, after(100)),))
     staff = [target for target in Target if target is not Target.RESIDENT]
     calls = tuple(Call(n, target, Channel.VOICE, repeat=False) for n, target in enumerate(staff))
-    assert len(to_people(calls, rota, "e1", frozenset(), NOW)) == 1
+    assert len(to_people(calls, rota, "e1", {}, NOW)) == 1
+
+
+def test_whom_two_steps_name_is_not_rung_while_the_telephone_is_still_ringing() -> None:
+    """Seen in the demo: officers are of the shift too, and were called every 6 s."""
+    rota = Rota((Person("li", "duty_officer", frozenset("*")),), (Shift("li", "officer", NOW, after(1000)),))
+    course, told, rung = begin(DEFAULTS[Priority.CRITICAL], NOW), dict[tuple[str, str], datetime](), []
+    while course.due_at < after(240):
+        now = course.due_at
+        decision = advance(course, facts(State.NOTIFYING), now)
+        for one in to_people(decision.calls, rota, "e1", told, now):
+            told[str(one.account), one.channel] = now
+            rung += [(now - NOW).total_seconds()] if one.channel is Channel.VOICE else []
+        assert decision.course is not None
+        course = decision.course
+    assert rung[:7] == [12, 24, 36, 48, 60, 75, 90]
+    assert min(b - a for a, b in pairwise(rung)) >= APART.total_seconds()
 
 
 def test_that_there_is_nobody_is_said_and_not_passed_over() -> None:
     call = Call(0, Target.OFFICERS, Channel.MESSAGE, repeat=False)
-    (planned,) = to_people((call,), Rota((), ()), "e1", frozenset(), NOW)
+    (planned,) = to_people((call,), Rota((), ()), "e1", {}, NOW)
     assert planned.account is None
 
 
