@@ -176,7 +176,7 @@ async def get_detectors(
     require(identity, May.SEE_EFFECT)
     stretch = _stretch(services, since, until, estate, synthetic)
     days = (stretch.until - stretch.since) / DAY
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         said = await detectors.words(connection)
         compared = await detectors.compare(connection, stretch, identity.scope, REVIEW, ALERT)
         found = await detectors.real_world(connection, stretch, identity.scope)
@@ -239,7 +239,7 @@ async def get_misses(
     """List what was missed."""
     require(identity, May.SEE_HELPERS)
     stretch = _stretch(services, since, until, estate, None)
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         found = await detectors.misses(connection, stretch, identity.scope, limit)
     return MissesView(items=[MissView.model_validate(asdict(one)) for one in found])
 

@@ -42,6 +42,7 @@ ROUTES: Final[dict[str, Need]] = {
     "POST /api/v1/alerts/{alert}/review": May.REVIEW,
     "POST /api/v1/alerts/{alert}/hand-to-fallback": May.HAND_TO_FALLBACK,
     "GET /api/v1/alerts/{alert}/residents": May.SEE_PEOPLE,
+    "GET /api/v1/alerts/{alert}/nearest": May.SEE_PEOPLE,
     "GET /api/v1/silences": May.SEE_ALERTS,
     "GET /api/v1/stream": May.SEE_ALERTS,
     # What is asked of grid workers and of the street's centre.

@@ -349,11 +349,9 @@ _CIRCUMSTANCES: Final = """
           AND ((a.resident = %(resident)s AND %(happened_at)s >= a.since AND %(happened_at)s < a.until)
                OR (%(resident)s::text IS NULL AND d.zone = %(zone)s)))
     SELECT EXISTS (SELECT FROM worn),
-           EXISTS (SELECT FROM withheld w JOIN worn ON worn.node = w.node WHERE w.day = %(happened_at)s::date),
-           EXISTS (SELECT FROM health h JOIN worn ON worn.node = h.node WHERE h.time
-                   BETWEEN %(happened_at)s - interval '2 hours' AND %(happened_at)s + interval '10 minutes')
-        OR EXISTS (SELECT FROM event e JOIN worn ON worn.node = e.node WHERE e.time
-                   BETWEEN %(happened_at)s - interval '2 hours' AND %(happened_at)s + interval '10 minutes')
+           EXISTS (SELECT FROM worn WHERE withheld_of(node, (%(happened_at)s)::date)),
+           EXISTS (SELECT FROM worn WHERE heard_of(node, %(happened_at)s - interval '2 hours',
+                                                   %(happened_at)s + interval '10 minutes'))
 """
 
 
