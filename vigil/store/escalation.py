@@ -177,13 +177,16 @@ async def end_course(connection: Connection, alert: UUID) -> None:
     await connection.execute("DELETE FROM escalation WHERE alert = %s", [alert])
 
 
-async def told(connection: Connection, alert: UUID) -> frozenset[str]:
-    """Return who has had a notice of an alert, other than by the console."""
+async def told(connection: Connection, alert: UUID) -> dict[tuple[str, str], datetime]:
+    """Return when each account last had a notice of an alert, by account and channel."""
     cursor = await connection.execute(
-        "SELECT DISTINCT account FROM notice WHERE alert = %s AND channel <> 'console' AND account IS NOT NULL",
+        """
+        SELECT account, channel, max(made_at) FROM notice WHERE alert = %s AND account IS NOT NULL
+        GROUP BY account, channel
+        """,
         [alert],
     )
-    return frozenset(row[0] for row in await cursor.fetchall())
+    return {(account, channel): at for account, channel, at in await cursor.fetchall()}
 
 
 async def put_notices(connection: Connection, notices: Iterable[NewNotice]) -> None:
