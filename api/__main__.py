@@ -20,6 +20,7 @@ from api.delivery import Delivery
 from api.effect import Measuring
 from api.escalation.channels import AppriseSender, Mailbox, Routes
 from api.escalation.worker import Escalator
+from api.gauges import Gauges
 from api.live import Hub
 from api.passwords import Passwords
 from api.server import listening_socket, serve_until_cancelled
@@ -66,6 +67,7 @@ async def serve(settings: ApiSettings) -> None:
             hub.run(),
             escalator.run(settings.database_dsn),
             Measuring(planning, utc_now).run(),
+            Gauges(planning, utc_now).run(),
             Delivery(planning, utc_now).run(),
             Trimmer(care, utc_now).run(),
             serve_until_cancelled(create_app(services), socket, hub.close),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from fallback import configuration, liaison, liveness, pack, papers, peers, printing, probes, records
+from fallback import configuration, liaison, liveness, metrics, pack, papers, peers, printing, probes, records
 from fallback import snapshot as snapshots
 from fallback import standing as standings
 from fallback import store as memory
@@ -229,6 +229,7 @@ class Chores:
         written, wrong = await maker.make(pack.build, facts, passphrase.get_secret_value(), signing, folders)
         with self._store.transaction() as connection:
             records.keep_pack(connection, estate, facts.made_at, facts.roster_at, written)
+        metrics.packed.labels(estate).set(facts.made_at.timestamp())
         self._note("pack", "; ".join(wrong) or None)
 
     async def _print(self, maker: Maker, printer: str) -> None:

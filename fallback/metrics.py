@@ -27,6 +27,15 @@ stages: Final = Histogram(
 missed: Final = Gauge(
     "vigil_fallback_probe_missed", "Looks in a row that found a process not ready.", ["service"]
 )
+unprotected: Final = Gauge(
+    "vigil_residents_unprotected", "Flagged residents without any protection.", ["estate"]
+)
+reduced: Final = Gauge("vigil_residents_reduced", "Flagged residents who have lost some of it.", ["estate"])
+packed: Final = Gauge(
+    "vigil_fallback_pack_timestamp_seconds",
+    "When the data of an estate's newest papers were made.",
+    ["estate"],
+)
 last_step: Final = Gauge("vigil_fallback_last_step_timestamp_seconds", "When the watchdog last looked.")
 
 
@@ -45,6 +54,8 @@ def show(view: View) -> None:
     for estate in view.estates:
         for each in Mode:
             mode.labels(estate.id, each).set(estate.verdict.mode is each)
+        unprotected.labels(estate.id).set(len(estate.unprotected))
+        reduced.labels(estate.id).set(estate.reduced)
     for service in {process.service for process in view.processes}:
         worst = max(process.missed for process in view.processes if process.service == service)
         missed.labels(service).set(worst)

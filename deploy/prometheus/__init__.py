@@ -1,0 +1,1 @@
+"""What Prometheus reads, and what it is to say: metrics, rules, and their reference."""
