@@ -13,8 +13,10 @@ from fastapi.routing import iter_route_contexts
 from starlette.datastructures import MutableHeaders
 
 from api import (
+    account,
     alerts,
     auth,
+    calendars,
     claims,
     contacts,
     detectors,
@@ -27,6 +29,7 @@ from api import (
     permissions,
     policies,
     problems,
+    receipts,
     residents,
     rota,
     sessions,
@@ -37,7 +40,7 @@ from api import (
     tasks,
     webhooks,
 )
-from api.console import answer, pages, site, take
+from api.console import answer, pages, sign_in, site, take
 from api.register import changes
 from api.register import routes as register
 
@@ -64,23 +67,26 @@ PARTS: Final = (
         alerts,
         silences,
         outages,
+        receipts,
         tasks,
         hand_ups,
         stream,
         sessions,
+        account,
         residents,
         register,
         changes,
         staff,
         contacts,
         rota,
+        calendars,
         policies,
         effect,
         detectors,
         nearest,
         webhooks,
     ),
-    *(claims, evidence, snapshot, drills, pages, take, answer, site),
+    *(claims, evidence, snapshot, drills, pages, sign_in, take, answer, site),
 )
 
 

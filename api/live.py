@@ -1,16 +1,16 @@
 """The live stream: every change of an alert, once encoded, to every session that may see it.
 
 Place in the flow: PostgreSQL notifies (`vigil.store.listen`), the hub reads what is new in the
-order of the changes, encodes each once per view, and puts the same bytes into the sessions'
-queues; `api.stream` writes them out.
+order of the changes, encodes each once per view, and gives the same bytes to every session: onto
+its wire where it has one (`api.wire`), else into its queue, which `api.stream` writes out.
 
 Rules
 -----
 1. A frame's `id:` is the number of its change.  A session that comes back with the last one it
    saw is first given what it missed from the table, then what the hub passes on; a number that
    was already sent is skipped.  So nothing is missed and nothing is sent twice.
-2. A session that does not keep up is dropped when its queue is full; it comes back by itself,
-   and rule 1 holds for it.  Nobody waits for a slow reader.
+2. A session that does not keep up is dropped when its queue or its wire is full; it comes back by
+   itself, and rule 1 holds for it.  Nobody waits for a slow reader.
 3. A session that was away for more than `CATCH_UP` changes, or names one that is yet to come
    (the database was put back), is told to load the board anew.
 """
@@ -28,6 +28,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from api.access import ROBOTS
 from api.views import alert_view
+from api.wire import Wire, chunk
 from vigil.errors import Unavailable
 from vigil.store import alerts, board
 from vigil.store.listen import wakes
@@ -83,6 +84,13 @@ class Frame:
     change: int
     source: CardChange
     _encoded: dict[View, bytes] = field(default_factory=dict)
+    _chunked: dict[View, bytes] = field(default_factory=dict)
+
+    def chunk_for(self, view: View) -> bytes:
+        """Return the event as a wire takes it."""
+        if view not in self._chunked:
+            self._chunked[view] = chunk(self.bytes_for(view))
+        return self._chunked[view]
 
     def bytes_for(self, view: View) -> bytes:
         """Return the event as it goes over the wire."""
@@ -105,17 +113,34 @@ class Session:
         self.identity = identity
         self.scope = identity.scope
         self.ended = False
+        self.wire: Wire | None = None
         self._waiting: deque[Frame] = deque()
         self._wake = asyncio.Event()
 
-    def offer(self, frame: Frame) -> bool:
-        """Put a frame into the queue; False when it is full, and the session ends."""
-        if len(self._waiting) >= QUEUE:
+    def offer(self, frames: list[Frame]) -> bool:
+        """Write what is in scope, or put it into the queue; False when that is full, and the session ends."""
+        mine = [frame for frame in frames if frame.concerns(self.scope)]
+        taken = not mine or (self._write(self.wire, mine) if self.wire else self._keep(mine))
+        if not taken:
             self.end()
+        return taken
+
+    def _write(self, wire: Wire, frames: list[Frame]) -> bool:
+        view = self.identity.view
+        return wire.write(b"".join(frame.chunk_for(view) for frame in frames))
+
+    def _keep(self, frames: list[Frame]) -> bool:
+        if len(self._waiting) + len(frames) > QUEUE:
             return False
-        self._waiting.append(frame)
+        self._waiting += frames
         self._wake.set()
         return True
+
+    def go_direct(self, wire: Wire, sent: int) -> None:
+        """Write what waits after a change that was sent; from here on the hub writes by itself."""
+        waiting, self.wire = [frame for frame in self._waiting if frame.change > sent], wire
+        self._waiting.clear()
+        self.offer(waiting)
 
     def end(self) -> None:
         """Let the reader finish."""
@@ -175,16 +200,18 @@ class Hub:
         if self.position is None:
             self.position = await self._now()
         changes = await self._after(self.position)
-        for change in changes:
-            self._pass_on(Frame(change.change, change))
-            self.position = change.change
+        if changes:
+            self._pass_on([Frame(change.change, change) for change in changes])
+            self.position = changes[-1].change
         return len(changes) == BATCH
 
-    def _pass_on(self, frame: Frame) -> None:
-        _CHANGES.inc()
-        _LAG.observe(max(0.0, (self._clock() - frame.source.card.alert.changed_at).total_seconds()))
+    def _pass_on(self, frames: list[Frame]) -> None:
+        _CHANGES.inc(len(frames))
+        now = self._clock()
+        for frame in frames:
+            _LAG.observe(max(0.0, (now - frame.source.card.alert.changed_at).total_seconds()))
         for session in list(self._sessions):
-            if frame.concerns(session.scope) and not session.offer(frame):
+            if not session.offer(frames):
                 _DROPPED.inc()
                 self._sessions.discard(session)
 
@@ -209,7 +236,7 @@ class Hub:
             _SESSIONS.dec()
 
     async def follow(
-        self, session: Session, after: int | None, quiet_s: float
+        self, session: Session, after: int | None, quiet_s: float, wire: Wire | None = None
     ) -> AsyncIterator[bytes | None]:
         """Yield a session's bytes: what it missed after a change, then what comes; None when quiet.
 
@@ -217,6 +244,8 @@ class Hub:
             session: Already in the hub, so that nothing falls between the two.
             after: Number of the last change it saw; None begins with what comes now.
             quiet_s: How long nothing may happen before None is yielded.
+            wire: Where the hub itself writes what comes, once what was missed is out; then None
+                alone is yielded, each time that `quiet_s` have passed.
         """
         sent = after or 0
         if after is not None and await self._is_far(after):
@@ -226,6 +255,8 @@ class Hub:
             async for frames in self._missed(after):
                 sent = frames[-1].change
                 yield self._joined(session, frames)
+        if wire is not None:
+            session.go_direct(wire, sent)
         while not session.ended:
             frames = [f for f in await session.take(quiet_s) if f.change > sent]
             sent = frames[-1].change if frames else sent

@@ -7,12 +7,13 @@ one offers, the other accepts, and until then the duty is where it was.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeVar
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from api.access import Identity, May
@@ -37,13 +38,14 @@ from api.ical import Entry, calendar
 from api.once import Done, WriteDep, check_version, etag
 from api.paging import Page, page, position
 from api.problems import RESPONSES
-from api.services import ServicesDep
+from api.services import Services, ServicesDep
 from api.staff import visible
 from vigil.errors import NotFound, Rejected
 from vigil.store import rota as rows
 from vigil.store.rota import CoverRow, LeaveRow, NewCover, ShiftRow, Window
 
 if TYPE_CHECKING:
+    from vigil.store.board import Scope
     from vigil.store.pool import Connection
 
 router = APIRouter(prefix="/api/v1", tags=["rota"], responses=RESPONSES)
@@ -149,8 +151,20 @@ class DutyNow(BaseModel):
     lapses: list[Lapse]
 
 
-@router.get("/shifts")
-async def list_shifts(
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which part of a listing somebody asks for."""
+
+    services: Services
+    identity: Identity
+    since: datetime | None
+    until: datetime | None
+    account: str | None
+    limit: int
+    cursor: str | None
+
+
+async def _asked(
     services: ServicesDep,
     identity: SomebodyDep,
     since: Since = None,
@@ -158,27 +172,40 @@ async def list_shifts(
     account: WhoseQuery = None,
     limit: Limit = 200,
     cursor: Cursor = None,
-) -> Page[ShiftView]:
+) -> Asked:
+    return Asked(services, identity, since, until, account, limit, cursor)
+
+
+AskedDep = Annotated[Asked, Depends(_asked)]
+
+
+class _Numbered(Protocol):
+    @property
+    def id(self) -> int: ...
+
+
+R = TypeVar("R", bound=_Numbered)
+V = TypeVar("V", bound=BaseModel)
+
+
+@router.get("/shifts")
+async def list_shifts(ask: AskedDep) -> Page[ShiftView]:
     """List shifts as they were planned."""
-    require(identity, May.SEE_STAFF)
-    window = _window(services.clock(), since, until, account, limit, cursor)
-    async with services.scoped(identity) as connection:
-        found = await rows.shifts(connection, window, identity.scope)
-    shown, following = page(found, limit, [one.id for one in found])
-    return Page(items=[_shift(one) for one in shown], next=following)
+    return await _listed(ask, rows.shifts, _shift)
 
 
-def _window(
-    now: datetime,
-    since: datetime | None,
-    until: datetime | None,
-    account: str | None,
-    limit: int,
-    cursor: str | None,
-) -> Window:
-    begin = since or now
-    after = position(cursor, int, 0)
-    return Window(begin, until or begin + LISTED, min(after, LARGEST_ID), limit + 1, account)
+async def _listed(
+    ask: Asked, read: Callable[[Connection, Window, Scope], Awaitable[list[R]]], show: Callable[[R], V]
+) -> Page[V]:
+    """Return the page that was asked for of shifts, of covers or of leave."""
+    require(ask.identity, May.SEE_STAFF)
+    begin = ask.since or ask.services.clock()
+    after = min(position(ask.cursor, int, 0), LARGEST_ID)
+    window = Window(begin, ask.until or begin + LISTED, after, ask.limit + 1, ask.account)
+    async with ask.services.scoped(ask.identity) as connection:
+        found = await read(connection, window, ask.identity.scope)
+    shown, following = page(found, ask.limit, [one.id for one in found])
+    return Page(items=[show(one) for one in shown], next=following)
 
 
 @router.post("/shifts", status_code=HTTPStatus.CREATED, response_model=ShiftView)
@@ -310,22 +337,9 @@ def _uncovered(starts_at: datetime, ends_at: datetime, duties: list[Shift]) -> b
 
 
 @router.get("/handovers")
-async def list_handovers(
-    services: ServicesDep,
-    identity: SomebodyDep,
-    since: Since = None,
-    until: Until = None,
-    account: WhoseQuery = None,
-    limit: Limit = 200,
-    cursor: Cursor = None,
-) -> Page[CoverView]:
+async def list_handovers(ask: AskedDep) -> Page[CoverView]:
     """List overrides and handovers; `account` is who stands in."""
-    require(identity, May.SEE_STAFF)
-    window = _window(services.clock(), since, until, account, limit, cursor)
-    async with services.scoped(identity) as connection:
-        found = await rows.covers(connection, window, identity.scope)
-    shown, following = page(found, limit, [one.id for one in found])
-    return Page(items=[_cover(one) for one in shown], next=following)
+    return await _listed(ask, rows.covers, _cover)
 
 
 @router.post("/handovers/{handover}/accept", response_model=CoverView)
@@ -392,22 +406,9 @@ async def _check_still_good(
 
 
 @router.get("/leave")
-async def list_leave(
-    services: ServicesDep,
-    identity: SomebodyDep,
-    since: Since = None,
-    until: Until = None,
-    account: WhoseQuery = None,
-    limit: Limit = 200,
-    cursor: Cursor = None,
-) -> Page[LeaveView]:
+async def list_leave(ask: AskedDep) -> Page[LeaveView]:
     """List leave."""
-    require(identity, May.SEE_STAFF)
-    window = _window(services.clock(), since, until, account, limit, cursor)
-    async with services.scoped(identity) as connection:
-        found = await rows.leaves(connection, window, identity.scope)
-    shown, following = page(found, limit, [one.id for one in found])
-    return Page(items=[_leave(one) for one in shown], next=following)
+    return await _listed(ask, rows.leaves, _leave)
 
 
 @router.post("/leave", status_code=HTTPStatus.CREATED, response_model=LeaveView)
@@ -477,17 +478,21 @@ def _accounts(people: tuple[Person, ...]) -> list[str]:
 async def export(services: ServicesDep, identity: SomebodyDep, account: WhoseQuery = None) -> Response:
     """Export duty as it was agreed as iCalendar: everybody's of one's estates, or one person's."""
     require(identity, May.SEE_STAFF)
-    now = services.clock()
     async with services.scoped(identity) as connection:
-        known = await read_rota(connection, now)
-    near = {p.account for p in known.people if _concerns(identity, p)}
+        text = await duty_calendar(connection, identity.scope, account, services.clock())
+    return Response(text, media_type="text/calendar; charset=utf-8")
+
+
+async def duty_calendar(connection: Connection, scope: Scope, account: str | None, now: datetime) -> str:
+    """Write duty as it was agreed: everybody's of a scope, or one person's."""
+    known = await read_rota(connection, now)
+    near = {p.account for p in known.people if _concerns(scope, p)}
     entries = [_entry(s) for s in known.shifts if s.account in near and account in (None, s.account)]
-    return Response(calendar("Vigil", entries, now), media_type="text/calendar; charset=utf-8")
+    return calendar("Vigil", entries, now)
 
 
-def _concerns(identity: Identity, person: Person) -> bool:
-    scope = identity.scope.estates
-    return scope is None or bool(person.estates & (scope | {"*"}))
+def _concerns(scope: Scope, person: Person) -> bool:
+    return scope.estates is None or bool(person.estates & (scope.estates | {"*"}))
 
 
 def _entry(shift: Shift) -> Entry:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
+from api.wire import WiredProtocol
 from vigil.errors import Stop
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ async def serve_until_cancelled(app: FastAPI, bound: socket.socket, let_go: Call
     """
     config = uvicorn.Config(
         app,
+        http=WiredProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -19,6 +19,7 @@ from api.auth import SomebodyDep, identify, require
 from api.live import whole
 from api.problems import RESPONSES
 from api.services import Services, ServicesDep
+from api.wire import wire_of
 
 HEARTBEAT_S: Final = 5.0
 """The page speaks up after three missed ones (15 s), and shows the fallback sheet after nine (45 s)."""
@@ -58,7 +59,7 @@ async def _events(
     yield f"retry: {RETRY_MS}\n\n".encode() + _heartbeat(services)
     checked = services.clock()
     with services.hub.session(identity) as session:
-        async for chunk in services.hub.follow(session, after, HEARTBEAT_S):
+        async for chunk in services.hub.follow(session, after, HEARTBEAT_S, wire_of(request.scope)):
             yield chunk or _heartbeat(services)
             if services.clock() - checked >= RECHECK:
                 checked = services.clock()

@@ -1,7 +1,8 @@
 """Routes to people: whatever Apprise knows, and a mailbox that never leaves this machine.
 
 Neighbour: `worker` sends over them.  "Sent" means that a route has taken the notice; that it
-was delivered is said by a screen, and that somebody has it by that person alone (pitfall 31).
+was delivered is said by a screen or by the provider (`api.receipts`), and that somebody has it by
+that person alone (pitfall 31).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import quote
 
 import apprise
 import structlog
@@ -26,6 +28,8 @@ MAILBOX: Final = "mailbox://"
 _OF_THIS_MACHINE: Final = frozenset(
     {"dbus", "qt", "kde", "glib", "gnome", "macosx", "windows", "syslog", "file"}
 )
+_TAKE_FIELDS: Final = frozenset({"json", "jsons", "form", "forms"})
+"""Addresses of gateways that take further fields: Apprise posts `:name=value` of the address."""
 _log = structlog.get_logger(__name__)
 
 
@@ -121,6 +125,16 @@ def is_address(url: str) -> bool:
     _load()
     made = apprise.Apprise.instantiate(url, suppress_exceptions=True)
     return made is not None and url.partition(":")[0].lower() not in _OF_THIS_MACHINE
+
+
+def with_receipt(url: str, link: str) -> str:
+    """Ask a gateway of our own for a receipt: it finds the link as `receipt` beside the message.
+
+    What others have made keeps to its own protocol, and is told nothing.
+    """
+    if url.partition(":")[0].lower() not in _TAKE_FIELDS:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}:receipt={quote(link, safe='')}"
 
 
 def _notify(url: str, message: Message) -> bool:

@@ -19,6 +19,8 @@ from vigil.errors import Rejected
 
 GOOD_FOR: Final = timedelta(hours=1)
 _MAC_BYTES: Final = 16
+_RECEIPT: Final = "receipt:"
+"""Stands where an account does, and is none: such a link takes no alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,24 @@ def read(text: str, key: bytes, now: datetime) -> Invitation:
     if now >= invitation.until:
         raise Rejected("link", "this link is over; sign in to the console")
     return invitation
+
+
+def sign_receipt(notice: UUID, contact: int, until: datetime, key: bytes) -> str:
+    """Return the text of the link by which a provider says what became of a notice to a contact."""
+    return sign(Invitation(notice, f"{_RECEIPT}{contact}", until), key)
+
+
+def read_receipt(text: str, key: bytes, now: datetime) -> tuple[UUID, int]:
+    """Return the notice and the contact's position in the person's route.
+
+    Raises:
+        Rejected: `link`; it is not ours, is for somebody who takes alerts, was changed, or is over.
+    """
+    found = read(text, key, now)
+    contact = found.account.removeprefix(_RECEIPT)
+    if contact == found.account or not contact.isdecimal():
+        raise Rejected("link", "this link is for something else")
+    return found.alert, int(contact)
 
 
 def _mac(body: bytes, key: bytes) -> bytes:
