@@ -22,6 +22,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from api.escalation import links, outages, planner, policies, rota, watch
+from api.escalation.channels import with_receipt
 from api.escalation.links import GOOD_FOR, Invitation
 from api.escalation.messages import About, compose, question
 from api.escalation.planner import Course, Decision, Facts
@@ -150,7 +151,7 @@ class Escalator:
         purpose = _purpose(notice)
         message = compose(_about(about), link, repeat=notice.repeat or notice.tries > 1, purpose=purpose)
         try:
-            await self.sender.send(route[notice.contact].url, message)
+            await self.sender.send(with_receipt(route[notice.contact].url, self._receipt(notice)), message)
         except Unavailable as error:
             _FAILED.labels(route[notice.contact].channel).inc()
             async with self.pool.connection() as connection:
@@ -180,6 +181,11 @@ class Escalator:
             return f"{self.address}/alerts/{notice.alert}"
         invitation = Invitation(notice.alert, account, self.clock() + GOOD_FOR)
         return f"{self.address}/take/{links.sign(invitation, self.key)}"
+
+    def _receipt(self, notice: NoticeRow) -> str:
+        """Return the link by which a gateway says what became of a notice."""
+        link = links.sign_receipt(notice.id, notice.contact, self.clock() + GOOD_FOR, self.key)
+        return f"{self.address}/api/v1/receipts/{link}"
 
     async def _record_sent(self, notice: NoticeRow) -> None:
         _SENT.labels(notice.channel).inc()

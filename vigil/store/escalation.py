@@ -102,6 +102,8 @@ class NoticeRecord:
     tries: int
     made_at: datetime
     sent_at: datetime | None
+    delivered_at: datetime | None
+    undelivered: str | None
     ended: str | None
 
 
@@ -233,6 +235,35 @@ async def note_failed(connection: Connection, notice: UUID, error: str, now: dat
     )
 
 
+async def note_delivered(connection: Connection, notice: UUID, now: datetime) -> UUID | None:
+    """Record that a provider has delivered a notice; returns its alert, None where it was known already."""
+    cursor = await connection.execute(
+        """
+        UPDATE notice SET delivered_at = %s
+        WHERE id = %s AND sent_at IS NOT NULL AND delivered_at IS NULL RETURNING alert
+        """,
+        [now, notice],
+    )
+    found = await cursor.fetchone()
+    return found[0] if found else None
+
+
+async def note_undelivered(
+    connection: Connection, notice: UUID, contact: int, why: str, now: datetime
+) -> None:
+    """Record that a provider could not deliver what it had taken; the person's next contact is due at once.
+
+    Said once for a contact: what was delivered, or has gone to the next one, stays as it is.
+    """
+    await connection.execute(
+        """
+        UPDATE notice SET sent_at = NULL, contact = contact + 1, due_at = %s, undelivered = %s
+        WHERE id = %s AND contact = %s AND sent_at IS NOT NULL AND delivered_at IS NULL
+        """,
+        [now, why, notice, contact],
+    )
+
+
 async def end_notice(connection: Connection, notice: UUID, ended: str, now: datetime) -> None:
     """Record that a notice will not be sent: `taken` by somebody meanwhile, or nobody `unreachable`."""
     await connection.execute(
@@ -245,7 +276,8 @@ async def notices_of(connection: Connection, alert: UUID) -> list[NoticeRecord]:
     async with connection.cursor(row_factory=class_row(NoticeRecord)) as cursor:
         await cursor.execute(
             """
-            SELECT n.account, a.name, n.channel, n.repeat, n.tries, n.made_at, n.sent_at, n.ended
+            SELECT n.account, a.name, n.channel, n.repeat, n.tries, n.made_at, n.sent_at,
+                   n.delivered_at, n.undelivered, n.ended
             FROM notice n LEFT JOIN account a ON a.id = n.account
             WHERE n.alert = %s ORDER BY n.made_at, n.entry, n.account
             """,
