@@ -10,10 +10,10 @@ Rules
 1. A deadline is moved only forward in time by looking: what was set for eight and is now due at
    nine is claimed at eight and set anew, so that a sign of life costs no write to `deadline`.
 2. States are locked before any alert is raised, here as in `processors.ticker`.
-3. Consent and planned absences (`profile.absences`) count as they are when looked at; who has
+3. Consent, planned absences and visits (`profile.absences`, `visits`) count as they are when looked at; who has
    withdrawn is forgotten.
 4. Whose front doors are known (`profile.exit_doors`, ids of devices) can go out; others cannot.
-5. Two people in one home are watched as one, by their zone.
+5. Two people in one home are watched as one, by their zone; it is empty while both plan to be away.
 6. What is remembered but cannot be read (another version wrote it) is begun anew, a profile or a
    time zone that cannot be read is taken for none, and each is logged: no sign of life is lost by it.
 """
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -54,8 +54,10 @@ if TYPE_CHECKING:
 
 PAST: Final = "routines_past"
 EVERY_S: Final = 5.0
-PRIORITY: Final = {"night_trips": Priority.MEDIUM}
-"""Of what is not urgent; everything else that is missed is high."""
+OPEN_ENDED: Final = timedelta(days=90)
+PRIORITY: Final = {"night_trips": Priority.MEDIUM, "sensor_silent": Priority.TROUBLE}
+"""Of what is not urgent, or no person's; everything else that is missed is high."""
+Spans = tuple[tuple[datetime, datetime], ...]
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 _log = structlog.get_logger(__name__)
 
@@ -178,26 +180,62 @@ def _seen(arrival: Arrival) -> Seen:
     assert isinstance(data, SensorChanged)  # noqa: S101 - `_by_subject` chose them
     people = arrival.device.residents(arrival.happened)
     exits = [door for person in people for door in _listed(person.profile, "exit_doors")]
-    return Seen(arrival.happened, data.sensor, data.state, arrival.device.id in exits)
+    return Seen(arrival.happened, data.sensor, data.state, arrival.device.id in exits, arrival.device.id)
 
 
 def _home(device: Device, zone: tzinfo, now: datetime) -> Home:
-    """Return what a resident's profile says of planned absences; of two people none counts alone."""
+    """Return what profiles say of planned absences and of visits; a home of two is empty while both are away."""
     people = device.residents(now)
     planned = [_absences(person.profile) for person in people]
-    return Home(zone, planned[0] if len(planned) == 1 else ())
+    visits = [visit for person in people for visit in _visits(person.profile)]
+    return Home(zone, _together(planned), tuple(visits))
 
 
-def _absences(profile: Mapping[str, Any]) -> tuple[tuple[datetime, datetime], ...]:
-    """Read `absences`: a list of `{"from": ..., "until": ...}`; what cannot be read plans nothing."""
+def _together(planned: Sequence[Spans]) -> Spans:
+    """Return when all are away at once."""
+    if not planned:
+        return ()
+    both, *others = planned
+    for more in others:
+        both = tuple(
+            (max(begin, since), min(end, until))
+            for begin, end in both
+            for since, until in more
+            if max(begin, since) < min(end, until)
+        )
+    return both
+
+
+def _visits(profile: Mapping[str, Any]) -> list[tuple[int, int, int]]:
+    """Read `visits`: a list of `{"days": [0, 2], "from": "09:00", "until": "10:30"}`, Monday is 0."""
+    found = []
+    for entry in _listed(profile, "visits"):
+        try:
+            begin, end = (time.fromisoformat(entry[key]) for key in ("from", "until"))
+            days = [int(day) for day in entry.get("days", range(7))]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            _log.warning("visit cannot be read", entry=str(entry))
+            continue
+        found += [(day, begin.hour * 60 + begin.minute, end.hour * 60 + end.minute) for day in days]
+    return found
+
+
+def _absences(profile: Mapping[str, Any]) -> Spans:
+    """Read `absences`: a list of `{"from": ..., "until": ...}`; what cannot be read plans nothing.
+
+    One without an end (a hospital stay) lasts until somebody is back, and `OPEN_ENDED` at most: that it
+    was forgotten leaves nobody without protection for ever.
+    """
     found = []
     for entry in _listed(profile, "absences"):
         try:
-            begin, end = (datetime.fromisoformat(entry[key]) for key in ("from", "until"))
-        except (KeyError, TypeError, ValueError):
+            begin = _aware(datetime.fromisoformat(entry["from"]))
+            until = entry.get("until")
+            end = begin + OPEN_ENDED if until is None else _aware(datetime.fromisoformat(until))
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             _log.warning("planned absence cannot be read", entry=str(entry))
             continue
-        found.append((_aware(begin), _aware(end)))
+        found.append((begin, end))
     return tuple(found)
 
 

@@ -59,6 +59,10 @@ _PUBLIC: Final = (
     ("gate", "北门", 195.0, 10.0),
     ("activity", "活动室", 260.0, 200.0),
 )
+_HOSPITAL: Final = {"from": "2024-05-06T08:00+08:00", "until": "2024-05-20T12:00+08:00"}
+"""A stay that is over: who is away is not watched, and nobody of the demonstration should be away."""
+_VISITS: Final = [{"days": [0, 2, 4], "from": "09:30", "until": "10:30"}]
+"""A carer's hours: the front door is theirs then."""
 _HOUSES: Final = ("houseA", "houseB", "houseC", "houseD", "houseE")
 _CAMERAS: Final[dict[str, tuple[str, ...]]] = {
     "garden": ("1.1", "6.1", "7.1", "6.2", "8.1"),
@@ -195,12 +199,18 @@ def _resident(rng: Random, estate: str, n: int, name: str) -> _Resident:
         "flagged": True,
         "risk": 3 if age >= 88 else rng.choice((1, 1, 2)),
         "lives_alone": rng.random() < 0.7,
-        "profile": {"age": age, **_contacts(estate, n)},
+        "profile": {"age": age, **_contacts(estate, n), **_habits(n)},
     }
     # The ninth of an estate wants no detection at all, and has a button.
     if n == PER_ESTATE - 1:
         return _Resident(row, home, "sos_button", ())
     return _Resident(row, home, "wrist_band" if n % 3 == 2 else "pendant")
+
+
+def _habits(n: int) -> Row:
+    """Return what is known of a home: a carer's hours, and for one resident of each estate a stay in hospital."""
+    visits: Row = {"visits": _VISITS} if n % 4 == 3 else {}
+    return visits | ({"absences": [_HOSPITAL]} if n == PER_ESTATE - 2 else {})
 
 
 def _contacts(estate: str, n: int) -> Row:
@@ -364,6 +374,7 @@ def _node(
 def _tables(residents: dict[str, list[_Resident]], nodes: tuple[Node, ...]) -> dict[str, list[Row]]:
     everybody = [resident for of_estate in residents.values() for resident in of_estate]
     owner = {resident.zone: resident for resident in everybody}
+    _name_exits(owner, nodes)
     devices = [(node, device) for node in nodes for device in node.devices]
     return {
         "community": [{"id": COMMUNITY, "name": "示范社区", "time_zone": ZONE}],
@@ -380,6 +391,18 @@ def _tables(residents: dict[str, list[_Resident]], nodes: tuple[Node, ...]) -> d
         "assignment": [{"device": d.id, "resident": owner[d.zone].id} for _, d in devices if d.zone in owner],
         "consent": [_consent(r, purpose) for r in everybody for purpose in PURPOSES],
     }
+
+
+def _name_exits(owner: dict[str, _Resident], nodes: tuple[Node, ...]) -> None:
+    """Write into the profiles which devices are front doors: without one nobody is known to go out."""
+    for device in (device for node in nodes for device in node.devices):
+        if device.kind == "door" and device.zone in owner and _is_front(device):
+            owner[device.zone].row["profile"].setdefault("exit_doors", []).append(device.id)
+
+
+def _is_front(device: Device) -> bool:
+    """Return whether a door leads out: in a simulated home the one there is, in a log what its name says."""
+    return not device.model or any(word in device.model.lower() for word in ("front", "main", "entrance"))
 
 
 def _consent(resident: _Resident, purpose: str) -> Row:

@@ -92,6 +92,9 @@ BESIDE: Final = {"waist": 0.1, "chest": 0.1, "wrist": 0.4}
 The trunk has 1,798 falls of its own, the wrist 350.  Chosen by what activities never seen
 and people never seen score (docs/models/wearable.md).
 """
+COPIES: Final = {"waist": 3, "chest": 3, "wrist": 6}
+"""Copies of a window as other sensors: the fewer people, the more.  On the wrist six surprise less than
+three on people never seen (docs/models/wearable.md)."""
 OTHERS_COPIES: Final = 1
 """Copies of the windows of other placements as other sensors: they are many already."""
 
@@ -159,7 +162,8 @@ class Trained:
 
 def recipe_for(placement: str, *, quick: bool = False, seed: int = 0) -> Recipe:
     """Return how the model of a placement is made."""
-    return replace(QUICK if quick else Recipe(), beside=BESIDE[placement], seed=seed)
+    recipe = QUICK if quick else Recipe(copies=COPIES[placement])
+    return replace(recipe, beside=BESIDE[placement], seed=seed)
 
 
 NOTHING: Final = Rows(

@@ -18,17 +18,23 @@ Rules
 5. More trips to the bathroom than one night in a hundred would bring is a finding.
 6. Where no sensor of the home is heard, its silence is nobody's: the same finding says that nobody
    can tell.  It is not withheld.
-7. During a planned absence nothing is missed; silence counts from its end.
+7. During a planned absence (travel, hospital) nothing is missed; silence counts from its end.  Who is
+   seen at home for `BACK_AFTER` in it is back, and is watched over again from then on.
 8. Each is found once, until there is a sign of life.
 9. Signs come late and out of order: an old one changes nothing but the past.
+10. While somebody is known to visit (a carer's hours), the front door is theirs: nobody has gone out by
+    it, and the silence after it counts as one at home.
+11. A sensor that is silent for much longer than ever, while others of its home are not, is itself at
+    fault.  It is found as that, and what is missed meanwhile says so.
 
-Limits: two people in one home are one to these sensors, and a visitor is a sign of life.
+Limits: two people in one home are one to these sensors, and a visitor whom nobody announced is a sign of
+life.  A guest who stays for hours in an empty home ends a planned absence.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -60,6 +66,19 @@ LAID_DOWN: Final = timedelta(hours=2)
 """Who goes to bed so shortly before they should be up has been up."""
 KEPT: Final = timedelta(minutes=15)
 """Shorter silences teach nothing."""
+VISIT: Final = timedelta(minutes=30)
+"""Carers come early and leave late by as much."""
+BACK_AFTER: Final = timedelta(hours=2)
+"""Who waters the plants is gone by then."""
+SILENT_HOME: Final = timedelta(hours=2)
+"""A silence of the whole home that counts against none of its sensors."""
+SENSOR_DAYS: Final = timedelta(days=14)
+"""A sensor is known from then on, and by `SENSOR_SIGNS`."""
+SENSOR_SIGNS: Final = 100
+SENSOR_LEAST: Final = timedelta(days=1)
+SENSOR_TIMES: Final = 4
+"""Silent for so many times its longest silence, and for a day, counting only hours in which others speak:
+chosen, not fitted."""
 HEARD: Final = timedelta(hours=2)
 """A sensor that was not heard for longer is silent itself; they report every hour or more often."""
 
@@ -73,12 +92,14 @@ class Seen:
         sensor: `motion`, `door`, `bed`, `chair`, `appliance`, `water_use` or `presence`.
         on: Moved, opened, occupied, used.
         exit: Whether it is the front door.
+        device: Which sensor of that kind; sensors without a name are not told apart.
     """
 
     at: datetime
     sensor: str
     on: bool = True
     exit: bool = False
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +109,37 @@ class Home:
     Attributes:
         zone: Its time zone.
         planned: Absences that were told in advance (travel, hospital): from and until.
+        visits: When somebody comes who has the door: weekday (0 is Monday), from and until in minutes
+            of the day.
     """
 
     zone: tzinfo
     planned: tuple[tuple[datetime, datetime], ...] = ()
+    visits: tuple[tuple[int, int, int], ...] = ()
+
+
+class Sensor(msgspec.Struct, frozen=True, array_like=True):
+    """What is remembered of one sensor; an array, for there may be dozens in a home.
+
+    Attributes:
+        kind: As `Seen.sensor`.
+        last: Its latest change, in minutes since 1970.
+        longest: Its longest silence so far, in minutes.
+        signs: Changes so far.
+        told: Whether its present silence was found.
+        quiet: Minutes since `last` in which the whole home was silent: no single sensor's fault.
+    """
+
+    kind: str
+    last: int
+    longest: int = 0
+    signs: int = 1
+    told: bool = False
+    quiet: int = 0
+
+    def silence(self, now: int) -> int:
+        """Return for how long it has been silent while others were not, in minutes."""
+        return now - self.last - self.quiet
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +155,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         night: Number of the night that is counted, and in it trips and the latest.
         found: What was found since the latest sign.
         wake_at: When to look again.
+        sensors: What is known of each sensor.
+        back: First sign in the home during the present planned absence.
+        returned: Beginning of the planned absence that somebody came back from early.
     """
 
     since: datetime
@@ -120,9 +171,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     trip: datetime | None = None
     found: tuple[str, ...] = ()
     wake_at: datetime | None = None
+    sensors: dict[str, Sensor] = {}
+    back: datetime | None = None
+    returned: datetime | None = None
 
 
-Kind = Literal["inactivity", "sensors_silent", "no_return", "wandering", "not_up", "night_trips"]
+Kind = Literal[
+    "inactivity", "sensors_silent", "no_return", "wandering", "not_up", "night_trips", "sensor_silent"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +226,11 @@ def step(state: State | None, seen: Seen, home: Home) -> Outcome:
         state = State(since=seen.at, last=seen.at)
     if seen.at < state.last:
         return Outcome(state)
-    ended = _ended(state, seen, home)
-    state, trips = _counted(_moved(state, seen), seen, home)
+    ended, before = _ended(state, seen, home), state.last
+    state, trips = _counted(_moved(_back(state, seen, home), seen, home), seen, home)
+    state, faults = _heard(state, seen, home, before)
     state = msgspec.structs.replace(state, wake_at=wake(state, home))
-    return Outcome(state, trips, ended)
+    return Outcome(state, (*trips, *faults), ended)
 
 
 def look(state: State, now: datetime, home: Home, heard: datetime | None) -> Outcome:
@@ -217,12 +274,74 @@ def learn(
     return msgspec.structs.replace(state, wake_at=wake(state, home)), history
 
 
-def _moved(state: State, seen: Seen) -> State:
+def _heard(state: State, seen: Seen, home: Home, before: datetime) -> tuple[State, tuple[Finding, ...]]:
+    """Note which sensor spoke, and find those that should have, too; `before` is the home's last sign."""
+    if not seen.device:
+        return state, ()
+    now, gap = int(seen.at.timestamp() // 60), int((seen.at - before).total_seconds() // 60)
+    sensors = dict(state.sensors)
+    if seen.at - before >= SILENT_HOME:
+        sensors = {name: msgspec.structs.replace(one, quiet=one.quiet + gap) for name, one in sensors.items()}
+    known = sensors.get(seen.device)
+    longest, signs = (max(known.longest, known.silence(now)), known.signs + 1) if known else (0, 1)
+    sensors[seen.device] = Sensor(seen.sensor, now, longest, signs)
+    silent = {name: one for name, one in sensors.items() if not one.told and _at_fault(state, one, now)}
+    sensors |= {name: msgspec.structs.replace(one, told=True) for name, one in silent.items()}
+    found = tuple(_fault(one, seen.at, home) for one in silent.values())
+    return msgspec.structs.replace(state, sensors=sensors), found
+
+
+def _at_fault(state: State, sensor: Sensor, now: int) -> bool:
+    """Return whether a sensor's silence is its own: `now` in minutes, when another sensor spoke."""
+    least = SENSOR_LEAST.total_seconds() // 60
+    known = now - state.since.timestamp() // 60 >= SENSOR_DAYS.total_seconds() // 60
+    return (
+        known
+        and sensor.signs >= SENSOR_SIGNS
+        and sensor.silence(now) > max(SENSOR_TIMES * sensor.longest, least)
+    )
+
+
+def _fault(sensor: Sensor, at: datetime, home: Home) -> Finding:
+    since = datetime.fromtimestamp(sensor.last * 60, UTC)
+    sentence = words.sensor_silent(sensor.kind, words.day(since, home.zone))
+    return Finding("sensor_silent", since, at, 0.95, sentence)
+
+
+def _back(state: State, seen: Seen, home: Home) -> State:
+    """Note who is at home although an absence is planned."""
+    away = [begin for begin, end in home.planned if begin <= seen.at < end]
+    if not away:
+        return msgspec.structs.replace(state, back=None) if state.back else state
+    if seen.sensor == "door" or seen.exit:
+        return state
+    if state.back is None or state.back < max(away):
+        return msgspec.structs.replace(state, back=seen.at)
+    if seen.at - state.back >= BACK_AFTER:
+        return msgspec.structs.replace(state, returned=max(away))
+    return state
+
+
+def _planned(state: State, home: Home) -> list[tuple[datetime, datetime]]:
+    """Return the planned absences that still hold."""
+    return sorted(span for span in home.planned if span[0] != state.returned)
+
+
+def _visited(at: datetime, home: Home) -> bool:
+    """Return whether somebody is known to visit then."""
+    local = at.astimezone(home.zone)
+    minute, slack = local.hour * 60 + local.minute, VISIT.total_seconds() // 60
+    return any(
+        day == local.weekday() and begin - slack <= minute <= end + slack for day, begin, end in home.visits
+    )
+
+
+def _moved(state: State, seen: Seen, home: Home) -> State:
     """Note a sign: where it leaves the resident."""
     in_bed, found = state.in_bed, tuple(kind for kind in state.found if kind == "not_up")
     if seen.sensor == "bed":
         in_bed, found = seen.at if seen.on else None, ()
-    left = seen.at if seen.exit else None
+    left = seen.at if seen.exit and not _visited(seen.at, home) else None
     return msgspec.structs.replace(state, last=seen.at, left=left, in_bed=in_bed, found=found)
 
 
@@ -237,7 +356,7 @@ def _ended(state: State, seen: Seen, home: Home) -> Ended:
     exits = (night,) if seen.exit and night is not None else ()
     nights = ((state.night, state.trips),) if _over(state, seen, home) else ()
     out = state.left is not None and seen.at - state.left >= OUT_AFTER
-    planned = any(begin < seen.at and end > state.last for begin, end in home.planned)
+    planned = any(begin < seen.at and end > state.last for begin, end in _planned(state, home))
     if out or planned or seen.at - state.last >= CAP:
         return Ended(absences=(span,), nights=nights, exits=exits)
     long = seen.at - state.last >= KEPT
@@ -306,10 +425,10 @@ def _of_absent(state: State, home: Home) -> list[_Expected]:
     if state.left is None:
         return []
     limit = timedelta(minutes=state.habits.away_min)
-    expected = [_Expected("no_return", state.left, _after(state.left, limit, home))]
+    expected = [_Expected("no_return", state.left, _after(state.left, limit, state, home))]
     unusual = state.habits.exit_share < RARE_EXITS
     if unusual and _night(state.left, home, NIGHT) is not None:
-        expected.append(_Expected("wandering", state.left, _after(state.left, NIGHT_DOOR, home)))
+        expected.append(_Expected("wandering", state.left, _after(state.left, NIGHT_DOOR, state, home)))
     return expected
 
 
@@ -318,7 +437,7 @@ def _of_present(state: State, home: Home) -> list[_Expected]:
         return []
     begins = state.last
     at = limits.due(state.habits.limits, begins, home.zone)
-    for begin, end in sorted(home.planned):
+    for begin, end in _planned(state, home):
         if begin <= at and end > begins:
             begins = end
             at = limits.due(state.habits.limits, begins, home.zone)
@@ -334,12 +453,12 @@ def _of_sleeper(state: State, home: Home) -> list[_Expected]:
         minute = local_minutes(state.in_bed, home.zone) % DAY_MIN
         until = timedelta(minutes=(state.habits.up_by_min - minute) % DAY_MIN)
         limit = until if LAID_DOWN <= until < CAP else CAP
-    return [_Expected("not_up", state.in_bed, _after(state.in_bed, limit, home))]
+    return [_Expected("not_up", state.in_bed, _after(state.in_bed, limit, state, home))]
 
 
-def _after(begins: datetime, limit: timedelta, home: Home) -> datetime:
+def _after(begins: datetime, limit: timedelta, state: State, home: Home) -> datetime:
     """Return when a limit has passed, planned absences left out."""
-    for begin, end in sorted(home.planned):
+    for begin, end in _planned(state, home):
         if begin <= begins + limit and end > begins:
             begins = end
     return begins + limit
@@ -353,7 +472,9 @@ def _told(state: State, one: _Expected, now: datetime, home: Home, heard: dateti
     if kind == "inactivity" and (heard is None or now - heard > HEARD):
         kind, sentence = "sensors_silent", words.unheard(since)
     elif kind == "inactivity":
-        sentence = _silent(state, now, home)
+        sentence = words.beside(
+            _silent(state, now, home), [one.kind for one in state.sensors.values() if one.told]
+        )
     elif kind == "no_return":
         sentence = words.not_returned(since, words.hours(length), state.habits.limits.days)
     elif kind == "wandering":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime, timedelta, tzinfo
 
 Sentence = dict[str, str]
@@ -85,4 +86,42 @@ def trips(count: int, usual: float) -> Sentence:
     return {
         "en": f"To the bathroom {count} times this night; usually {usual:.1f} times",
         "zh": f"今夜如厕{count}次，平时平均{usual:.1f}次",
+    }
+
+
+KINDS = {
+    "motion": ("motion sensor", "人体传感器"),
+    "presence": ("presence sensor", "存在传感器"),
+    "door": ("door sensor", "门磁"),
+    "bed": ("bed sensor", "床垫传感器"),
+    "chair": ("chair sensor", "座椅传感器"),
+    "appliance": ("appliance's sensor", "电器传感器"),
+    "water_use": ("water sensor", "用水传感器"),
+}
+"""How a sensor is called, in English and in Chinese."""
+
+
+def day(at: datetime, zone: tzinfo) -> str:
+    """Return the day and time by the home's clock."""
+    return at.astimezone(zone).strftime("%m-%d %H:%M")
+
+
+def sensor_silent(kind: str, since: str) -> Sentence:
+    """Say that one sensor is at fault: the others of the home speak."""
+    english, chinese = KINDS.get(kind, ("sensor", "传感器"))
+    return {
+        "en": f"A {english} has said nothing since {since} while others have; look at the sensor",
+        "zh": f"{chinese}自{since}起无信号，而其他传感器正常，请检查设备",
+    }
+
+
+def beside(sentence: Sentence, silent: Sequence[str]) -> Sentence:
+    """Add to what a person is missed by which sensors are at fault, for they may be why."""
+    if not silent:
+        return sentence
+    english = ", ".join(sorted({KINDS.get(kind, ("sensor", ""))[0] for kind in silent}))
+    chinese = "、".join(sorted({KINDS.get(kind, ("", "传感器"))[1] for kind in silent}))
+    return {
+        "en": f"{sentence['en']} (at fault: {english})",
+        "zh": f"{sentence['zh']}（故障：{chinese}）",
     }

@@ -96,7 +96,7 @@ def seen_of(sensor: str, at: datetime, *, on: bool) -> Seen:
     """Return a change of a sensor that is known by its name alone."""
     low = sensor.lower()
     outer = "door" in low and any(word in low for word in OUTER)
-    return Seen(at, kind_of(sensor), on, outer)
+    return Seen(at, kind_of(sensor), on, outer, sensor)
 
 
 def _plain(path: Path) -> Log:

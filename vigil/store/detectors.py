@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 PURPOSES: Final = {"fall": ("fall_detection", "home_camera")}
 """What residents agree to for a kind of alert; for all other kinds it is `routine_monitoring`."""
 FALL: Final = "fall"
-ROUTINE_KINDS: Final = ("inactivity", "sensors_silent", "no_return", "wandering", "not_up", "night_trips")
+ROUTINE_KINDS: Final = (
+    *("inactivity", "sensors_silent", "no_return", "wandering", "not_up", "night_trips"),
+    "sensor_silent",
+)
 KINDS: Final = (FALL, *ROUTINE_KINDS)
 """What detectors that have versions raise."""
 

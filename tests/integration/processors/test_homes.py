@@ -176,3 +176,51 @@ async def test_what_cannot_be_read_costs_no_sign_of_life(connection: Any, handle
     await sign(handler, connection, NOW + 2 * HOUR, 3)
     assert await rows(connection, "SELECT seq FROM event ORDER BY seq") == [(1,), (2,), (3,)]
     assert [kind for kind, *_ in await looked(connection, NOW + 15 * HOUR)] == ["sensors_silent"]
+
+
+async def test_two_people_are_away_while_both_are_and_a_stay_without_an_end_holds(
+    connection: Any, handler: EventHandler
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO resident (id, estate, home, name, flagged) VALUES ('r2', 'e1', 'home1', 'S', true);
+        INSERT INTO assignment (device, resident) VALUES ('door', 'r2');
+        INSERT INTO consent (resident, purpose, granted, text_version, given_by)
+            VALUES ('r2', 'routine_monitoring', true, '1', 'self');
+        UPDATE resident SET profile = '{"absences": [{"from": "2026-03-01T00:00Z"}]}' WHERE id = 'r1';
+        """
+    )
+    await sign(handler, connection, NOW, 1)
+    assert [kind for kind, *_ in await looked(connection, NOW + 13 * HOUR)] == ["sensors_silent"]
+
+
+async def test_of_two_people_who_are_both_away_nobody_is_missed(
+    connection: Any, handler: EventHandler
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO resident (id, estate, home, name, flagged) VALUES ('r2', 'e1', 'home1', 'S', true);
+        INSERT INTO assignment (device, resident) VALUES ('door', 'r2');
+        INSERT INTO consent (resident, purpose, granted, text_version, given_by)
+            VALUES ('r2', 'routine_monitoring', true, '1', 'self');
+        UPDATE resident SET profile = '{"absences": [{"from": "2026-03-01T00:00Z"}]}';
+        """
+    )
+    await sign(handler, connection, NOW, 1)
+    assert await looked(connection, NOW + 13 * HOUR) == []
+    assert await looked(connection, NOW + 80 * 24 * HOUR) == []
+    assert await looked(connection, NOW + 92 * 24 * HOUR) != []  # forgotten: protection comes back
+
+
+async def test_routines_in_shadow_are_recorded_and_alert_nobody(
+    connection: Any, handler: EventHandler
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO detector_mode (detector, version, estate, mode, actor, reason, at)
+        VALUES ('routines', 'any', 'e1', 'shadow', 'person:x', 'first weeks', now())
+        """
+    )
+    await sign(handler, connection, NOW, 1)
+    assert await looked(connection, NOW + 12 * HOUR) == []
+    assert await rows(connection, "SELECT kind, shadow FROM detection") == [("sensors_silent", True)]

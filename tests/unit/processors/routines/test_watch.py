@@ -274,3 +274,96 @@ def test_what_was_found_after_half_a_day_is_not_learned_as_usual() -> None:
 def test_in_a_home_without_a_front_door_s_sensor_nobody_goes_out(kind: str) -> None:
     state = step(KNOWN, Seen(at(40, 9), kind), HOME).state
     assert "inactivity" in found(state, at(40, 21))
+
+
+# --- Visitors and carers, who comes back early, sensors at fault ---
+
+
+CARER = Home(ZONE, visits=((at(41).weekday(), 9 * 60, 10 * 60),))
+
+
+def test_the_door_that_a_carer_closes_behind_them_leaves_the_resident_at_home() -> None:
+    leaves = [Seen(at(41, 9.5), "motion"), Seen(at(41, 10), "door", exit=True)]
+    assert after(KNOWN, leaves, CARER).left is None
+    assert after(KNOWN, leaves).left == at(41, 10)
+    assert found(after(KNOWN, leaves, CARER), at(41, 10) + CAP, CARER) == ["inactivity"]
+
+
+def test_the_same_door_at_another_time_or_on_another_day_is_a_way_out() -> None:
+    for hour in (8, 11):
+        assert after(KNOWN, [Seen(at(41, hour), "door", exit=True)], CARER).left is not None
+    assert after(KNOWN, [Seen(at(42, 9.5), "door", exit=True)], CARER).left is not None
+
+
+HOSPITAL = Home(ZONE, planned=((at(40), at(60)),))
+
+
+def test_who_waters_the_plants_ends_no_absence() -> None:
+    visit = [
+        Seen(at(45, 10), "door", exit=True),
+        Seen(at(45, 10.1), "water_use"),
+        Seen(at(45, 10.5), "door", exit=True),
+    ]
+    state = after(KNOWN, visit, HOSPITAL)
+    assert found(state, at(50), HOSPITAL) == []
+
+
+def test_who_is_back_early_is_watched_over_again() -> None:
+    back = [Seen(at(45, 10 + hour / 2), "motion") for hour in range(8)]
+    state = after(KNOWN, back, HOSPITAL)
+    assert state.returned == at(40)
+    assert "inactivity" in found(state, at(45, 14) + CAP, HOSPITAL)
+
+
+def test_the_next_absence_holds_again_after_one_was_ended_early() -> None:
+    twice = Home(ZONE, planned=((at(40), at(60)), (at(70), at(80))))
+    back = [Seen(at(45, 10 + hour / 2), "motion") for hour in range(8)]
+    state = after(after(KNOWN, back, twice), [Seen(at(69, 23), "motion")], twice)
+    assert found(state, at(75), twice) == []
+
+
+def spoken(days: int, *, dies: int) -> list[Seen]:
+    """Return days of a home with a sensor in the hall, and one in the kitchen that dies."""
+    hall = [Seen(one.at, "motion", device="hall") for n in range(days) for one in day(n)]
+    kitchen = [
+        Seen(one.at + timedelta(minutes=5), "motion", device="kitchen") for n in range(dies) for one in day(n)
+    ]
+    return sorted(hall + kitchen, key=lambda one: one.at)
+
+
+def faults(some: list[Seen]) -> list[tuple[str, datetime]]:
+    state: State | None = None
+    told: list[tuple[str, datetime]] = []
+    for one in some:
+        outcome = step(state, one, HOME)
+        state = outcome.state
+        told += [(finding.kind, finding.due) for finding in outcome.findings]
+    return told
+
+
+def test_a_sensor_that_is_silent_while_others_speak_is_at_fault_and_is_told_once() -> None:
+    ((kind, when),) = faults(spoken(30, dies=16))
+    assert kind == "sensor_silent"
+    assert timedelta(days=1) < when - at(15, 22) < timedelta(days=8)
+
+
+def test_a_home_that_is_silent_as_a_whole_has_no_sensor_at_fault() -> None:
+    away = [one for one in spoken(20, dies=20) if not at(10) <= one.at < at(15)]
+    assert faults(away) == []
+
+
+def test_a_sensor_that_hardly_ever_speaks_and_one_that_is_new_are_not_at_fault() -> None:
+    rare = [Seen(at(n, 9), "door", device="cellar") for n in (0, 5, 9)]
+    assert faults(sorted(spoken(20, dies=20) + rare, key=lambda one: one.at)) == []
+    assert faults(spoken(12, dies=2)) == []
+
+
+def test_what_a_person_is_missed_by_says_which_sensor_is_at_fault() -> None:
+    state = None
+    for one in spoken(30, dies=16):
+        state = step(state, one, HOME).state
+    assert state is not None
+    (finding,) = look(state, state.last + CAP, HOME, state.last + CAP).findings
+    assert finding.kind == "inactivity"
+    assert "(at fault: motion sensor)" in finding.sentence["en"]
+    assert "人体传感器" in finding.sentence["zh"]
