@@ -20,7 +20,7 @@ ifdef QUICK
 export QUICK
 endif
 
-.PHONY: up smoke test check stack-test faults bench bench-edge accuracy sla drill console-test lock clean
+.PHONY: up smoke test check stack-test faults bench bench-edge ops-check accuracy sla drill console-test lock clean
 
 up: $(VENV)/.up
 	@$(PY) -m deploy.embedded
@@ -43,6 +43,11 @@ stack-test: $(VENV)/.dev
 
 faults bench accuracy sla drill: $(VENV)/.dev
 	@$(PY) -m tests.$@
+
+# Metrics, rules, boards, their files and runbooks; a real Prometheus and Alertmanager at the running rooms.
+ops-check: $(VENV)/.dev
+	@$(PY) -m pytest -q tests/unit/deploy/test_rules.py tests/unit/deploy/test_dashboards.py \
+		tests/unit/deploy/test_units.py tests/story/test_monitoring.py
 
 bench-edge: $(VENV)/.dev
 	@$(PY) -m tests.bench.edge
