@@ -22,7 +22,9 @@ from api.escalation.channels import AppriseSender, Mailbox, Routes
 from api.escalation.worker import Escalator
 from api.gauges import Gauges
 from api.live import Hub
+from api.oidc import CALLBACK, Provider, read_roles
 from api.passwords import Passwords
+from api.seal import Seal
 from api.server import listening_socket, serve_until_cancelled
 from api.services import Issuer, Services
 from vigil import evidence, pki
@@ -32,7 +34,7 @@ from vigil.progress import Work
 from vigil.roster import read_private_key
 from vigil.runtime import run_until_stopped
 from vigil.settings import ApiSettings, load
-from vigil.store.pool import open_pool
+from vigil.store.pool import ProcessRole, open_pool
 from vigil.store.retention import Trimmer
 from vigil.telemetry import configure_logging, ops_server
 
@@ -44,10 +46,11 @@ async def serve(settings: ApiSettings) -> None:
     """Serve until told to stop."""
     async with AsyncExitStack() as stack:
         socket = stack.enter_context(listening_socket(settings.api_host, settings.api_port))
-        pool = await stack.enter_async_context(open_pool(settings.database_dsn, "api", 8))
-        live = await stack.enter_async_context(open_pool(settings.database_dsn, "api-live", 1))
+        dsn = settings.database_dsn
+        pool = await stack.enter_async_context(open_pool(dsn, "api", 8, role=ProcessRole.PEOPLE))
+        live = await stack.enter_async_context(open_pool(dsn, "api-live", 1, role=ProcessRole.API))
         care = await stack.enter_async_context(open_pool(settings.database_dsn, "api-retention", 1))
-        planning = await stack.enter_async_context(open_pool(settings.database_dsn, "api-escalation", 6))
+        planning = await stack.enter_async_context(open_pool(dsn, "api-escalation", 6, role=ProcessRole.API))
         hub = Hub(settings.database_dsn, live, utc_now)
         link_key = _link_key(settings)
         routes = Routes(Mailbox(settings.api_mailbox), AppriseSender())
@@ -56,7 +59,16 @@ async def serve(settings: ApiSettings) -> None:
             planning, routes, utc_now, link_key, _address(settings), resident_url=resident_url
         )
         services = Services(
-            pool, hub, Passwords(), utc_now, _roster_key(settings), link_key, routes, _issuer(settings)
+            pool=pool,
+            hub=hub,
+            passwords=Passwords(),
+            clock=utc_now,
+            roster_key=_roster_key(settings),
+            link_key=link_key,
+            sender=routes,
+            issuer=_issuer(settings),
+            seal=Seal(link_key) if settings.api_secret else None,
+            provider=_provider(settings),
         )
         checks = {"live": lambda: hub.trouble}
         progress = {"live": lambda: Work(hub.position or 0)}
@@ -116,6 +128,33 @@ def _issuer(settings: ApiSettings) -> Issuer | None:
         return Issuer(pki.read_authority(certificate, key), settings.api_broker, frames)
     except (OSError, Rejected) as error:
         raise Misconfigured("VIGIL_API_DEVICE_CA", str(error)) from None
+
+
+def _provider(settings: ApiSettings) -> Provider | None:
+    """Read which identity provider vouches for people.
+
+    Raises:
+        Misconfigured: Something of it is missing, or maps to no role.
+    """
+    if not settings.api_oidc_issuer:
+        return None
+    for variable in ("api_secret", "api_url", "api_oidc_client_id"):
+        if not getattr(settings, variable):
+            raise Misconfigured(f"VIGIL_{variable.upper()}", "is missing: VIGIL_API_OIDC_ISSUER needs it")
+    try:
+        roles = read_roles(settings.api_oidc_roles)
+    except ValueError as error:
+        raise Misconfigured("VIGIL_API_OIDC_ROLES", str(error)) from None
+    secret = settings.api_oidc_client_secret
+    return Provider(
+        issuer=settings.api_oidc_issuer,
+        client_id=settings.api_oidc_client_id,
+        client_secret=secret.get_secret_value() if secret else None,
+        redirect_uri=_address(settings) + CALLBACK,
+        account_claim=settings.api_oidc_account_claim,
+        role_claim=settings.api_oidc_role_claim,
+        roles=roles,
+    )
 
 
 def main() -> int:

@@ -53,26 +53,39 @@ class May(StrEnum):
     MANAGE_HELPERS = "manage_helpers"
     SEE_EFFECT = "see_effect"
     SEE_FRAMES = "see_frames"
+    SEE_REGISTER = "see_register"
+    MANAGE_REGISTER = "manage_register"
+    RUN_DRILLS = "run_drills"
 
 
 _HELPER: Final = frozenset(
-    {May.SEE_ALERTS, May.SEE_PEOPLE, May.TAKE, May.HAND_OVER, May.SEE_STAFF, May.SEE_HELPERS}
+    {
+        *(May.SEE_ALERTS, May.SEE_PEOPLE, May.TAKE, May.HAND_OVER),
+        *(May.SEE_STAFF, May.SEE_HELPERS, May.SEE_REGISTER),
+    }
 )
 _OFFICER: Final = _HELPER | {May.SILENCE, May.SEE_POLICIES}
-_LEADER: Final = _OFFICER | {May.REVIEW, May.SEE_ROSTER, May.MANAGE_ROTA, May.MANAGE_HELPERS, May.SEE_EFFECT}
+_LEADER: Final = _OFFICER | {
+    *(May.REVIEW, May.SEE_ROSTER, May.MANAGE_ROTA),
+    *(May.MANAGE_HELPERS, May.SEE_EFFECT, May.RUN_DRILLS),
+}
 GRANTS: Final[dict[Role, frozenset[May]]] = {
     Role.DUTY_OFFICER: _OFFICER | {May.SEE_FRAMES},
     Role.GRID_WORKER: _HELPER,
     Role.SUPERVISOR: _LEADER | {May.SEE_FRAMES},
     Role.COMMUNITY_MANAGER: _LEADER
-    | {May.SEE_FRAMES, May.MANAGE_STAFF, May.MANAGE_POLICIES, May.MANAGE_BOXES},
-    Role.OPS: frozenset({May.SEE_ALERTS, May.SEE_POLICIES, May.SEE_EFFECT, May.MANAGE_BOXES}),
+    | {May.SEE_FRAMES, May.MANAGE_STAFF, May.MANAGE_POLICIES, May.MANAGE_BOXES, May.MANAGE_REGISTER},
+    Role.OPS: frozenset(
+        {May.SEE_ALERTS, May.SEE_POLICIES, May.SEE_EFFECT, May.MANAGE_BOXES, May.SEE_REGISTER}
+    ),
     Role.AUDITOR: frozenset({May.SEE_ALERTS, May.SEE_STAFF, May.SEE_POLICIES, May.SEE_EFFECT}),
     Role.STREET_CENTRE: _OFFICER | {May.SEE_ROSTER, May.SEE_EFFECT},
     Role.RESIDENT: frozenset(),
     Role.FAMILY: frozenset(),
     Role.CANARY: frozenset({May.SEE_ALERTS, May.TAKE}),
-    Role.WATCHDOG: frozenset({May.SEE_ALERTS, May.SEE_PEOPLE, May.SEE_ROSTER, May.HAND_TO_FALLBACK}),
+    Role.WATCHDOG: frozenset(
+        {May.SEE_ALERTS, May.SEE_PEOPLE, May.SEE_ROSTER, May.HAND_TO_FALLBACK, May.RUN_DRILLS}
+    ),
     Role.READER: frozenset({May.SEE_ALERTS}),
 }
 ROBOTS: Final = frozenset({Role.CANARY, Role.WATCHDOG, Role.READER})
@@ -96,6 +109,7 @@ class Identity:
         estates: Ids, or `EVERY_ESTATE`.
         csrf: What a browser has to send with every change; None with a bearer token, which
             no other site can make a browser send.
+        limits: What a person's token was made for; None is all that the role may.
     """
 
     actor: str
@@ -103,10 +117,11 @@ class Identity:
     role: Role
     estates: frozenset[str]
     csrf: str | None = None
+    limits: frozenset[May] | None = None
 
     def may(self, what: May) -> bool:
-        """Whether the role allows it."""
-        return what in GRANTS[self.role]
+        """Whether the role allows it, and the token, where one is used."""
+        return what in GRANTS[self.role] and (self.limits is None or what in self.limits)
 
     @property
     def scope(self) -> Scope:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -16,12 +18,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
 
+from api import second_factor
 from api.access import Identity, May, Role
 from api.passwords import digest, lock_after, new_secret
 from api.permissions import ROUTES, Open
 from api.problems import Denied
 from api.services import Services, ServicesDep
-from vigil.store import accounts
+from vigil.errors import NotFound
+from vigil.store import accounts, sign_in, tokens
+from vigil.store.accounts import EVERY_ESTATE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +37,8 @@ COOKIE: Final = "vigil_session"
 CSRF_HEADER: Final = "X-CSRF-Token"
 SESSION_LASTS: Final = timedelta(hours=13)
 """A night shift of 12 hours and its handover; then one signs in again."""
+IDLE: Final = timedelta(hours=1)
+"""A browser that has asked for nothing for this long is out; an open board asks every minute (decision 0017)."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -43,8 +50,17 @@ class Opened:
     lasts: timedelta
 
 
-async def log_in(services: Services, account: str, password: str) -> Opened:
-    """Check a password and begin a session.
+async def log_in(
+    services: Services, account: str, password: str, code: str = "", before: str | None = None
+) -> Opened:
+    """Check a password, and a code where the account has a second factor, and begin a session.
+
+    Args:
+        services: The application's.
+        account: Its name.
+        password: As it was typed.
+        code: From an authenticator, or a recovery code; a wrong one counts as a wrong password does.
+        before: The session's secret that the browser came with: that session ends.
 
     Raises:
         Denied: 401; the sentence is the same for a wrong name and a wrong password.
@@ -53,31 +69,97 @@ async def log_in(services: Services, account: str, password: str) -> Opened:
     async with services.pool.connection() as connection:
         # What is no text cannot be asked for, and is nobody's name.
         found = await accounts.find_account(connection, account) if account.isprintable() else None
-        _refuse_locked(found, now)
+        refuse_locked(found, now)
         kept = found.password if found and not found.disabled_at else None
         if not await asyncio.to_thread(services.passwords.verify, kept, password):
-            await _note_failure(connection, found, now)
+            await note_failure(connection, found, now)
             raise Denied(HTTPStatus.UNAUTHORIZED, "wrong_password", "The name or the password is wrong.")
-        secret = new_secret()
-        await accounts.start_session(
-            connection, account, digest(secret), new_secret(), now, now + SESSION_LASTS
-        )
+        await _ask_second_factor(services, connection, account, code, now)
+        return await begin_session(connection, account, before, now)
+
+
+async def begin_session(connection: Connection, account: str, before: str | None, now: datetime) -> Opened:
+    """Begin a session under a new secret; the one that the browser had before ends."""
+    secret = new_secret()
+    if before:
+        await accounts.end_session(connection, digest(before))
+    await accounts.start_session(connection, account, digest(secret), new_secret(), now, now + SESSION_LASTS)
     return Opened(secret, SESSION_LASTS)
 
 
-def _refuse_locked(found: accounts.Account | None, now: datetime) -> None:
+async def _ask_second_factor(
+    services: Services, connection: Connection, account: str, code: str, now: datetime
+) -> None:
+    """Check the second factor of an account that has one.
+
+    Raises:
+        Denied: 401: `code_required`, or `wrong_code`, which counts towards the lock.
+    """
+    found = await sign_in.factor(connection, account)
+    if found is None or found.confirmed_at is None:
+        return
+    if not code:
+        raise Denied(HTTPStatus.UNAUTHORIZED, "code_required", "Send the code of your authenticator too.")
+    if not await second_factor.check(connection, services.seal, found, code, now):
+        await note_failure(connection, await accounts.find_account(connection, account), now)
+        raise Denied(HTTPStatus.UNAUTHORIZED, "wrong_code", "This code is wrong, or was used already.")
+
+
+def refuse_locked(found: accounts.Account | None, now: datetime) -> None:
+    """Refuse an account that was tried too often.
+
+    Raises:
+        Denied: 401.
+    """
     if found and found.locked_until and found.locked_until > now:
         minutes = (found.locked_until - now) // timedelta(minutes=1) + 1
         detail = f"Too many wrong passwords; try again in {minutes} min, or ask your supervisor."
         raise Denied(HTTPStatus.UNAUTHORIZED, "locked", detail)
 
 
-async def _note_failure(connection: Connection, found: accounts.Account | None, now: datetime) -> None:
+async def note_failure(connection: Connection, found: accounts.Account | None, now: datetime) -> None:
+    """Count a wrong password or code of an account that is there, and lock it when there were many."""
     if found is None:
         return
     locked_for = lock_after(await accounts.count_failure(connection, found.id))
     if locked_for:
         await accounts.lock_account(connection, found.id, now + locked_for)
+
+
+async def check_code(services: Services, account: str, code: str) -> None:
+    """Ask somebody who has signed in for a code; a wrong one counts towards the lock.
+
+    Raises:
+        Denied: 403: it is wrong; 401: too many were.
+        NotFound: They have no second factor.
+    """
+    now = services.clock()
+    async with services.pool.connection() as connection:
+        owner = await accounts.find_account(connection, account)
+        refuse_locked(owner, now)
+        found = await sign_in.factor(connection, account)
+        if found is None:
+            raise NotFound("second factor", account)
+        if not await second_factor.check(connection, services.seal, found, code, now):
+            await note_failure(connection, owner, now)
+            raise Denied(HTTPStatus.FORBIDDEN, "wrong_code", "This code is wrong, or was used already.")
+
+
+@asynccontextmanager
+async def counting_failures(services: Services, request: Request) -> AsyncIterator[None]:
+    """Refuse a source that has failed to sign in too often, and count where it fails again.
+
+    Raises:
+        Denied: 429.
+    """
+    source = request.client.host if request.client else "unknown"
+    if services.failures.exhausted(source, services.clock()):
+        raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "too_many", "Too many attempts from here; wait a minute.")
+    try:
+        yield
+    except Denied:
+        services.failures.note(source, services.clock())
+        raise
 
 
 async def log_out(services: Services, request: Request) -> None:
@@ -92,10 +174,27 @@ async def identify(services: Services, request: Request) -> Identity | None:
     now = services.clock()
     async with services.pool.connection() as connection:
         if scheme.lower() == "bearer":
-            return _robot(await accounts.find_token(connection, digest(token.strip()), now))
+            return await _bearer(connection, digest(token.strip()), now)
         if secret := request.cookies.get(COOKIE):
-            return _person(await accounts.find_session(connection, digest(secret), now))
+            return _person(await accounts.find_session(connection, digest(secret), now, now - IDLE))
     return None
+
+
+async def _bearer(connection: Connection, hashed: bytes, now: datetime) -> Identity | None:
+    return _robot(await accounts.find_token(connection, hashed, now)) or _by_token(
+        await tokens.find(connection, hashed, now)
+    )
+
+
+def _by_token(token: tokens.Bearer | None) -> Identity | None:
+    """Return the owner of a token, with no more than both of them may."""
+    if token is None:
+        return None
+    owners = frozenset(token.owners_estates)
+    asked = owners if token.estates is None else frozenset(token.estates)
+    estates = asked if EVERY_ESTATE in owners else owners if EVERY_ESTATE in asked else asked & owners
+    limits = frozenset(May(scope) for scope in token.scopes if scope in May.__members__.values())
+    return Identity(f"person:{token.account}", token.name, Role(token.role), estates, limits=limits)
 
 
 def _robot(token: accounts.Token | None) -> Identity | None:

@@ -12,8 +12,11 @@ from fastapi import Depends, Request
 
 from api.access import Identity
 from api.escalation.channels import AppriseSender, Sender
+from api.limits import Failures
 from api.live import Hub
+from api.oidc import Provider
 from api.passwords import Passwords
+from api.seal import Seal
 from vigil.clock import Clock
 from vigil.pki import Authority
 from vigil.store.pool import Connection, Pool
@@ -45,6 +48,9 @@ class Services:
         link_key: Signs the links in notices; without one no link is good.
         sender: The ways to people, for codes that verify a contact.
         issuer: Signs the boxes' certificates; None where the platform has no authority.
+        seal: Seals second factors and sign-ins under way; None where the platform has no secret.
+        provider: Who vouches for people besides the platform's own accounts; None where nobody does.
+        failures: Who has failed to sign in lately.
     """
 
     pool: Pool
@@ -55,6 +61,9 @@ class Services:
     link_key: bytes | None = None
     sender: Sender = field(default_factory=AppriseSender)
     issuer: Issuer | None = None
+    seal: Seal | None = None
+    provider: Provider | None = None
+    failures: Failures = field(default_factory=Failures)
 
     def scoped(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
         """Borrow a connection for somebody: one transaction that sees what is theirs to see.

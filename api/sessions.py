@@ -6,7 +6,7 @@ Neighbour: `api.auth` does the work; `api.console.pages` has the same for people
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,13 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import auth
 from api.access import Role
 from api.auth import SomebodyDep
-from api.problems import RESPONSES
+from api.problems import RESPONSES, Problem
 from api.services import ServicesDep
 
 if TYPE_CHECKING:
     from api.auth import Opened
 
 router = APIRouter(prefix="/api/v1/session", tags=["session"], responses=RESPONSES)
+
+TOO_MANY: Final[dict[int | str, dict[str, Any]]] = {
+    429: RESPONSES[401] | {"model": Problem, "description": HTTPStatus(429).phrase}
+}
 
 
 class Credentials(BaseModel):
@@ -30,6 +34,7 @@ class Credentials(BaseModel):
 
     account: str = Field(min_length=1, max_length=64, examples=["li.na"])
     password: str = Field(min_length=1, max_length=1024)
+    code: str = Field("", max_length=64, description="Where the account has a second factor")
 
 
 class Me(BaseModel):
@@ -42,10 +47,14 @@ class Me(BaseModel):
     csrf: str | None
 
 
-@router.post("", status_code=HTTPStatus.NO_CONTENT)
+@router.post("", status_code=HTTPStatus.NO_CONTENT, responses=TOO_MANY)
 async def begin(request: Request, services: ServicesDep, credentials: Credentials) -> Response:
     """Sign in; the answer sets the session's cookie."""
-    opened = await auth.log_in(services, credentials.account, credentials.password)
+    before = request.cookies.get(auth.COOKIE)
+    async with auth.counting_failures(services, request):
+        opened = await auth.log_in(
+            services, credentials.account, credentials.password, credentials.code, before
+        )
     response = Response(status_code=HTTPStatus.NO_CONTENT)
     set_cookie(request, response, opened)
     return response

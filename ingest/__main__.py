@@ -29,7 +29,7 @@ from vigil.errors import Stop, Unavailable
 from vigil.runtime import retrying, run_until_stopped
 from vigil.settings import IngestSettings, load
 from vigil.store.gaps import gaps
-from vigil.store.pool import open_pool
+from vigil.store.pool import ProcessRole, open_pool
 from vigil.telemetry import configure_logging, ops_server
 from vigil.topics import Kind, every_node
 
@@ -59,7 +59,9 @@ async def serve(settings: IngestSettings) -> None:
     async with AsyncExitStack() as stack:
         await retrying(lambda: kafka.create_topics(settings))
         incarnation = await retrying(lambda: kafka.incarnation(settings))
-        pool = await stack.enter_async_context(open_pool(settings.database_dsn, name, 1, timeout_s=5))
+        pool = await stack.enter_async_context(
+            open_pool(settings.database_dsn, name, 1, timeout_s=5, role=ProcessRole.INGEST)
+        )
         downlink = await stack.enter_async_context(Downlink(settings, f"{name}-down"))
         watch = Watch(pool, downlink, incarnation, name, utc_now)
         consumer = await stack.enter_async_context(

@@ -133,6 +133,12 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
         api_mailbox: File that takes notices to `mailbox://` addresses, in demonstrations and drills.
         api_device_ca: Folder of the authority that signs the boxes' certificates (`deploy.pki`).
         api_broker: `host:port` of the broker that boxes connect to with them.
+        api_oidc_issuer: The identity provider's address; wants `api_secret` and `api_url` as well.
+        api_oidc_client_id: Ours there.
+        api_oidc_client_secret: Ours there; none for a public client.
+        api_oidc_account_claim: The claim that names an account at its first sign-in.
+        api_oidc_role_claim: The claim that holds the names which `api_oidc_roles` maps.
+        api_oidc_roles: `name=role`, comma separated; without any, accounts keep their roles.
     """
 
     api_host: str = "127.0.0.1"
@@ -144,6 +150,12 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
     api_device_ca: Path | None = None
     api_broker: Annotated[str, Field(pattern=r"^(.+:[0-9]{1,5})?$")] = ""
     api_resident_url: SecretStr | None = None
+    api_oidc_issuer: str = ""
+    api_oidc_client_id: str = ""
+    api_oidc_client_secret: SecretStr | None = None
+    api_oidc_account_claim: str = "preferred_username"
+    api_oidc_role_claim: str = "groups"
+    api_oidc_roles: str = ""
 
 
 class FallbackSettings(ProcessSettings, MqttSettings):

@@ -22,7 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.staticfiles import StaticFiles
 
 from api import auth
-from api.access import GRANTS, Identity, May
+from api.access import GRANTS, Identity, May, Role
 from api.alerts import list_alerts, read_detail
 from api.console import trace
 from api.console.catalogue import HTML_LANGUAGE, LANGUAGES, choose, for_modules, translator
@@ -49,16 +49,19 @@ def static_files() -> StaticFiles:
     return StaticFiles(directory=Path(str(resources.files("api.console") / "static")))
 
 
-def error_page(request: Request, status: int) -> HTMLResponse:
-    """Say in a person's words that something cannot be shown."""
+def error_page(request: Request, status: int) -> Response:
+    """Say in a person's words that something cannot be shown; a stranger is asked to sign in."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
     away = status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return render(request, "nothing.html", what="away" if away else "nothing", status=status)
 
 
 @router.get("/login")
-async def login_page(request: Request) -> Response:
+async def login_page(request: Request, services: ServicesDep) -> Response:
     """Show the form for signing in."""
-    return render(request, "login.html", error=None, account="")
+    provider = services.provider is not None
+    return render(request, "login.html", error=None, account="", provider=provider)
 
 
 @router.post("/login")
@@ -67,13 +70,17 @@ async def log_in(
     services: ServicesDep,
     account: Annotated[str, Form(max_length=64)],
     password: Annotated[str, Form(max_length=1024)],
+    code: Annotated[str, Form(max_length=64)] = "",
 ) -> Response:
     """Sign in, and go on to the board."""
     refuse_foreign_form(request)
+    before = request.cookies.get(auth.COOKIE)
     try:
-        opened = await auth.log_in(services, account.strip(), password)
+        async with auth.counting_failures(services, request):
+            opened = await auth.log_in(services, account.strip(), password, code, before)
     except Denied as error:
-        return render(request, "login.html", error=error.kind, account=account, status=error.status)
+        facts: dict[str, Any] = {"account": account, "provider": services.provider is not None}
+        return render(request, "login.html", error=error.kind, status=error.status, **facts)
     response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
     set_cookie(request, response, opened)
     return response
@@ -129,8 +136,8 @@ async def board_page(request: Request, services: ServicesDep) -> Response:
     if not identity.may(May.SEE_ALERTS):
         return error_page(request, HTTPStatus.FORBIDDEN)
     page = await list_alerts(services, identity, state="open", limit=500)
-    community, zone = await _community(services)
-    data = _page_data(request, identity, zone) | page.model_dump(mode="json", include={"alerts", "change"})
+    community, zone = await about(services)
+    data = page_data(request, identity, zone) | page.model_dump(mode="json", include={"alerts", "change"})
     return render(request, "board.html", identity=identity, community=community, data=data)
 
 
@@ -142,12 +149,12 @@ async def alert_page(request: Request, services: ServicesDep, alert: UUID) -> Re
         return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
     auth.require(identity, May.SEE_ALERTS)
     detail = await read_detail(services, identity, alert)
-    community, zone = await _community(services)
-    data = _page_data(request, identity, zone) | {
+    community, zone = await about(services)
+    data = page_data(request, identity, zone) | {
         "alerts": [detail.model_dump(mode="json", exclude={"transitions", "detections"})],
         "change": None,
     }
-    async with services.pool.connection() as connection:
+    async with services.scoped(identity) as connection:
         notices = await escalation.notices_of(connection, alert)
     traces = {d.id: _trace(d.event_data) for d in detail.detections}
     return render(
@@ -159,20 +166,20 @@ async def alert_page(request: Request, services: ServicesDep, alert: UUID) -> Re
         alert=detail,
         traces=traces,
         notices=notices,
-        local=_local_time(zone),
+        local=local_time(zone),
     )
 
 
-async def _community(services: Services) -> tuple[str, str]:
+async def about(services: Services) -> tuple[str, str]:
     """Return the community's name (all of them, where there are several) and its time zone."""
     async with services.pool.connection() as connection:
         found = await board.communities(connection)
     return " · ".join(name for name, _ in found), found[0][1] if found else "UTC"
 
 
-def _page_data(request: Request, identity: Identity, zone: str) -> dict[str, Any]:
+def page_data(request: Request, identity: Identity, zone: str) -> dict[str, Any]:
     """Collect what the page's modules need."""
-    language = _language(request)
+    language = language_of(request)
     return {
         "csrf": identity.csrf,
         "me": identity.actor,
@@ -180,7 +187,32 @@ def _page_data(request: Request, identity: Identity, zone: str) -> dict[str, Any
         "language": HTML_LANGUAGE[language],
         "zone": zone,
         "messages": for_modules(language),
+        "keeps": kept_pages(identity),
     }
+
+
+def kept_pages(identity: Identity) -> list[str]:
+    """List the pages that the browser keeps for the time without the platform."""
+    sheet = ["/sheet"] if identity.may(May.SEE_PEOPLE) and identity.may(May.TAKE) else []
+    return sheet + (["/round"] if identity.role is Role.GRID_WORKER else [])
+
+
+ROOMS: Final[tuple[tuple[str, str, May], ...]] = (
+    ("/", "board", May.SEE_ALERTS),
+    ("/round", "round", May.HAND_OVER),
+    ("/community", "community", May.SEE_PEOPLE),
+    ("/duty", "duty", May.SEE_STAFF),
+    ("/street", "street", May.SEE_PEOPLE),
+    ("/manager", "manager", May.SEE_EFFECT),
+    ("/edit", "edit", May.MANAGE_HELPERS),
+    ("/sheet", "sheet", May.SEE_PEOPLE),
+)
+"""Path, name in the catalogue, and what a role needs to be shown the way there."""
+
+
+def rooms(identity: Identity) -> list[tuple[str, str]]:
+    """List the pages that somebody can go to."""
+    return [(path, name) for path, name, need in ROOMS if identity.may(need)]
 
 
 def _trace(data: dict[str, Any] | None) -> trace.Trace | None:
@@ -188,7 +220,7 @@ def _trace(data: dict[str, Any] | None) -> trace.Trace | None:
     return trace.draw(samples, (data or {}).get("rate_hz", 50)) if samples else None
 
 
-def _local_time(zone: str) -> Any:
+def local_time(zone: str) -> Any:
     """Return the filter that shows a time in the community's zone."""
     place = ZoneInfo(zone)
 
@@ -198,7 +230,7 @@ def _local_time(zone: str) -> Any:
     return local
 
 
-def _language(request: Request) -> str:
+def language_of(request: Request) -> str:
     return choose(request.cookies.get("language"), request.headers.get("Accept-Language", ""))
 
 
@@ -211,7 +243,7 @@ def render(
     **facts: Any,
 ) -> HTMLResponse:
     """Render a template in the language and colours of the browser that asks."""
-    language = _language(request)
+    language = language_of(request)
     theme = request.cookies.get("theme", THEMES[0])
     html = _templates.get_template(template).render(
         t=translator(language),
@@ -220,6 +252,8 @@ def render(
         html_language=HTML_LANGUAGE[language],
         theme=theme if theme in THEMES else THEMES[0],
         identity=identity,
+        rooms=rooms,
+        here=request.url.path,
         **facts,
     )
     return HTMLResponse(html, status)

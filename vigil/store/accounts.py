@@ -144,18 +144,61 @@ async def start_session(
     )
 
 
-async def find_session(connection: Connection, digest: bytes, now: datetime) -> Session | None:
-    """Return the session of this secret if it is good: not over, and its account not disabled."""
+async def find_session(
+    connection: Connection, digest: bytes, now: datetime, idle_since: datetime
+) -> Session | None:
+    """Return the session of this secret if it is good: not over, in use, and its account not disabled.
+
+    Its use is noted, to the minute.
+
+    Args:
+        connection: Any.
+        digest: Of the secret.
+        now: Present time.
+        idle_since: A session that was not used since then is over.
+    """
     async with connection.cursor(row_factory=class_row(Session)) as cursor:
         await cursor.execute(
             """
+            WITH noted AS (
+                UPDATE session SET seen_at = %(now)s
+                WHERE hash = %(hash)s AND expires_at > %(now)s
+                  AND coalesce(seen_at, created_at) BETWEEN %(idle_since)s AND %(now)s - interval '1 minute')
             SELECT a.id AS account, a.name, a.role, a.estates, s.csrf
             FROM session s JOIN account a ON a.id = s.account
-            WHERE s.hash = %s AND s.expires_at > %s AND a.disabled_at IS NULL
+            WHERE s.hash = %(hash)s AND s.expires_at > %(now)s AND a.disabled_at IS NULL
+              AND coalesce(s.seen_at, s.created_at) > %(idle_since)s
             """,
-            [digest, now],
+            {"hash": digest, "now": now, "idle_since": idle_since},
         )
         return await cursor.fetchone()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One of somebody's sessions; `current` is the one that asks."""
+
+    began_at: datetime
+    seen_at: datetime
+    current: bool
+
+
+async def sessions_of(connection: Connection, account: str, current: bytes, now: datetime) -> list[Place]:
+    """Return somebody's sessions, the one used last first."""
+    async with connection.cursor(row_factory=class_row(Place)) as cursor:
+        await cursor.execute(
+            """
+            SELECT created_at AS began_at, coalesce(seen_at, created_at) AS seen_at, hash = %s AS current
+            FROM session WHERE account = %s AND expires_at > %s ORDER BY seen_at DESC
+            """,
+            [current, account, now],
+        )
+        return await cursor.fetchall()
+
+
+async def end_sessions(connection: Connection, account: str, but: bytes = b"") -> None:
+    """Forget all of somebody's sessions, except one where that is named."""
+    await connection.execute("DELETE FROM session WHERE account = %s AND hash <> %s", [account, but])
 
 
 async def end_session(connection: Connection, digest: bytes) -> None:

@@ -246,7 +246,7 @@ async def evidence(connection: Connection, alert: UUID, limit: int = 20) -> list
             SELECT d.id, d.time, d.kind, d.device, d.score, d.model, d.model_version, d.explanation,
                    v.type AS event_type, v.data AS event_data
             FROM alert_evidence x JOIN detection d ON d.id = x.detection
-            LEFT JOIN event v ON v.id = d.event AND v.time = d.time
+            LEFT JOIN LATERAL event_of(d.id) v ON true
             WHERE x.alert = %s ORDER BY d.time LIMIT %s
             """,
             [alert, limit],

@@ -11,7 +11,8 @@ Rules
    with `_community_timescale.sql` needs more than the builds under the Apache licence have.
 3. A migration waits briefly for its locks, and gives way again and again: whoever stands in line
    behind it for longer would be an alarm.
-4. A database that a newer version has migrated is left alone.
+4. Rights and row-level security follow after the last file, every time (`vigil.store.rights`).
+5. A database that a newer version has migrated is left alone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import structlog
 from psycopg.sql import SQL
 
 from vigil.errors import Stop, TooNew
+from vigil.store import rights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +101,7 @@ async def migrate(connection: Connection, tell: Callable[[str], object] = str) -
                 tell(migration.name)
         if _AGGREGATES in applied:
             await _fill_aggregates(connection)
+        await _put_rights(connection)
     finally:
         await connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
     return applied
@@ -134,6 +137,17 @@ async def _apply(connection: Connection, migration: Migration) -> None:
         else:
             return
     raise Stop(f"migration {migration.name} does not get its locks: end the transaction that holds them")
+
+
+async def _put_rights(connection: Connection) -> None:
+    """Give each process its rights on what is there now, and guard people's rows (`vigil.store.rights`)."""
+    for _ in range(_TRIES):
+        try:
+            return await rights.put(connection)
+        except psycopg.errors.LockNotAvailable:
+            _log.warning("row-level security gives way")
+            await asyncio.sleep(_PAUSE_S)
+    raise Stop("row-level security does not get its locks: end the transaction that holds them")
 
 
 async def _fill_aggregates(connection: Connection) -> None:

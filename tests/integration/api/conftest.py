@@ -19,6 +19,7 @@ from api.app import create_app
 from api.commands import create_token
 from api.live import Hub
 from api.passwords import Passwords
+from api.seal import Seal
 from api.server import listening_socket, serve_until_cancelled
 from api.services import Issuer, Services
 from vigil.alerts import Priority
@@ -28,13 +29,14 @@ from vigil.store import accounts, alerts
 from vigil.store.accounts import NewAccount, Token
 from vigil.store.alerts import NewAlert
 from vigil.store.detections import Detection, insert_detections
-from vigil.store.pool import Pool, open_pool
+from vigil.store.pool import Pool, ProcessRole, open_pool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from uuid import UUID
 
     from api.escalation.messages import Message
+    from api.oidc import Provider
     from vigil.clock import Clock
 
 PASSWORD = "correct horse battery"
@@ -191,18 +193,29 @@ async def world(database: str, clock: FakeClock) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def serving(database: str, clock: Clock, *, issuer: Issuer | None = None) -> AsyncIterator[World]:
+async def serving(
+    database: str, clock: Clock, *, issuer: Issuer | None = None, provider: Provider | None = None
+) -> AsyncIterator[World]:
     """Serve the application while the context lasts."""
     dsn = SecretStr(database)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(dsn, "test-api", 8))
-        live = await stack.enter_async_context(open_pool(dsn, "test-live", 2))
+        pool = await stack.enter_async_context(open_pool(dsn, "test", 4))
+        people = await stack.enter_async_context(open_pool(dsn, "test-api", 8, role=ProcessRole.PEOPLE))
+        live = await stack.enter_async_context(open_pool(dsn, "test-live", 2, role=ProcessRole.API))
         async with pool.connection() as connection:
             await connection.execute(REGISTRY)
         hub = Hub(dsn, live, clock)
         sender = Outbox()
         services = Services(
-            pool, hub, Passwords(FAST), clock, link_key=LINK_KEY, sender=sender, issuer=issuer
+            people,
+            hub,
+            Passwords(FAST),
+            clock,
+            link_key=LINK_KEY,
+            sender=sender,
+            issuer=issuer,
+            seal=Seal(LINK_KEY),
+            provider=provider,
         )
         app = create_app(services)
         bound = stack.enter_context(listening_socket("127.0.0.1", 0))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from api.auth import SESSION_LASTS
+from api.auth import IDLE, SESSION_LASTS
+from api.limits import FAILURES
 from api.passwords import FREE_FAILURES
 from tests.integration.api.conftest import PASSWORD, problem
 from vigil.store import accounts
@@ -69,10 +70,55 @@ async def test_who_signs_out_is_out(world: World) -> None:
 
 async def test_a_session_ends_after_a_shift(world: World) -> None:
     li = await world.person("li")
-    world.clock.now += SESSION_LASTS - timedelta(seconds=1)
+    ends = world.clock.now + SESSION_LASTS
+    while world.clock.now + IDLE < ends:
+        world.clock.now += IDLE - timedelta(seconds=1)
+        assert (await li.get(SESSION)).status_code == 200
+    world.clock.now = ends - timedelta(seconds=1)
     assert (await li.get(SESSION)).status_code == 200
-    world.clock.move(seconds=1)
+    world.clock.now = ends
     problem(await li.get(SESSION), 401)
+
+
+async def test_a_session_that_nobody_uses_ends_after_an_hour(world: World) -> None:
+    li = await world.person("li")
+    world.clock.now += IDLE - timedelta(seconds=1)
+    assert (await li.get(SESSION)).status_code == 200
+    world.clock.now += IDLE
+    problem(await li.get(SESSION), 401)
+
+
+async def test_signing_in_gives_a_new_session_and_ends_the_one_before(world: World) -> None:
+    li = await world.person("li")
+    before = li.cookies["vigil_session"]
+    await li.post(SESSION, json={"account": "li", "password": PASSWORD})
+    assert li.cookies["vigil_session"] != before
+    other = await world.client()
+    other.cookies.set("vigil_session", before)
+    problem(await other.get(SESSION), 401)
+
+
+async def test_signing_out_everywhere_ends_every_session_of_ones_own(world: World) -> None:
+    desk, phone, wang = await world.person("li"), await world.person("li"), await world.person("wang")
+    assert [place["current"] for place in (await desk.get(f"{SESSION}/all")).json()].count(True) == 1
+    assert len((await desk.get(f"{SESSION}/all")).json()) == 2
+    assert (await desk.delete(f"{SESSION}/all")).status_code == 204
+    for client in (desk, phone):
+        problem(await client.get(SESSION), 401)
+    assert (await wang.get(SESSION)).status_code == 200
+
+
+@pytest.mark.trust
+async def test_whoever_fails_too_often_from_one_place_waits_whatever_the_account(world: World) -> None:
+    await world.person("li")
+    stranger = await world.client()
+    for n in range(FAILURES):
+        problem(await stranger.post(SESSION, json={"account": f"a{n}", "password": "wrong"}), 401)
+    right = {"account": "li", "password": PASSWORD}
+    problem(await stranger.post(SESSION, json=right), 429)
+    assert (await stranger.post("/login", data=right)).status_code == 429
+    world.clock.move(minutes=1)
+    assert (await stranger.post(SESSION, json=right)).status_code == 204
 
 
 async def test_too_many_wrong_passwords_lock_the_account_for_a_while(world: World) -> None:
