@@ -51,7 +51,7 @@ class WordBody(Body):
         review_by: When somebody has to look again; nothing ends by itself then.
     """
 
-    version: Identifier = Field(examples=["39e0696f26cf"])
+    version: Identifier = Field(examples=["9c4b4b27f7f3"])
     mode: Literal["alert", "shadow"]
     reason: Why = Field(examples=["Four weeks in shadow: 3 of 3 falls, 1 false alarm"])
     community: Identifier | None = None

@@ -111,11 +111,13 @@ class Home:
         planned: Absences that were told in advance (travel, hospital): from and until.
         visits: When somebody comes who has the door: weekday (0 is Monday), from and until in minutes
             of the day.
+        early: Whether somebody may be back before the end; not where a sensor of presence told the end.
     """
 
     zone: tzinfo
     planned: tuple[tuple[datetime, datetime], ...] = ()
     visits: tuple[tuple[int, int, int], ...] = ()
+    early: bool = True
 
 
 class Sensor(msgspec.Struct, frozen=True, array_like=True):
@@ -311,7 +313,7 @@ def _fault(sensor: Sensor, at: datetime, home: Home) -> Finding:
 def _back(state: State, seen: Seen, home: Home) -> State:
     """Note who is at home although an absence is planned."""
     away = [begin for begin, end in home.planned if begin <= seen.at < end]
-    if not away:
+    if not away or not home.early:
         return msgspec.structs.replace(state, back=None) if state.back else state
     if seen.sensor == "door" or seen.exit:
         return state
@@ -349,14 +351,15 @@ def _ended(state: State, seen: Seen, home: Home) -> Ended:
     """Return the silence or the way out that a sign ends, and the night's use of the front door.
 
     What was found at the latest, after `CAP`, is not learned to be usual: nobody was there, or no
-    sensor, or somebody needed help.
+    sensor, or somebody needed help.  A planned absence teaches nothing either, even one that was
+    ended early.
     """
     span = (local_minutes(state.last, home.zone), local_minutes(seen.at, home.zone))
     night = _night(seen.at, home, NIGHT)
     exits = (night,) if seen.exit and night is not None else ()
     nights = ((state.night, state.trips),) if _over(state, seen, home) else ()
     out = state.left is not None and seen.at - state.left >= OUT_AFTER
-    planned = any(begin < seen.at and end > state.last for begin, end in _planned(state, home))
+    planned = any(begin < seen.at and end > state.last for begin, end in home.planned)
     if out or planned or seen.at - state.last >= CAP:
         return Ended(absences=(span,), nights=nights, exits=exits)
     long = seen.at - state.last >= KEPT

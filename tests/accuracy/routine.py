@@ -205,7 +205,8 @@ def _watched(log: Log, warmup: timedelta) -> tuple[list[State], list[tuple[str, 
 def _home(away: Spans, at: datetime) -> Home:
     """Return what is known of presence about a time; the rest would only be gone through in vain."""
     near = timedelta(days=2)
-    return Home(UTC, tuple(span for span in away if span[0] < at + near and span[1] > at - near))
+    spans = tuple(span for span in away if span[0] < at + near and span[1] > at - near)
+    return Home(UTC, spans, early=False)
 
 
 def _delays(log: Log, states: Sequence[State], begins: datetime, seed: int) -> Iterator[float]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.integration.api.conftest import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
-VERSION = "39e0696f26cf"
+VERSION = "9c4b4b27f7f3"
 
 
 async def live(world: World, estate: str = "e1", *there: str) -> Live | None:
