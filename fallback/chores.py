@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from fallback import configuration, liaison, liveness, metrics, pack, papers, peers, printing, probes, records
+from fallback import (
+    configuration,
+    liaison,
+    liveness,
+    metrics,
+    monitoring,
+    pack,
+    papers,
+    peers,
+    printing,
+    probes,
+    records,
+)
 from fallback import snapshot as snapshots
 from fallback import standing as standings
 from fallback import store as memory
@@ -162,6 +174,9 @@ class Chores:
         if settings.fallback_peer is not None:
             look = partial(self._look_at_peer, peers.Peer(settings.fallback_peer), plain)
             tasks.append(self._every(liveness.PERIOD.total_seconds(), "peer", look))
+        if settings.fallback_alertmanager is not None:
+            look_at = partial(self._look_at_monitoring, plain, settings.fallback_alertmanager)
+            tasks.append(self._every(monitoring.EVERY_S, "monitoring", look_at))
         if settings.fallback_heartbeat is not None:
             beat = partial(self._beat, plain, settings.fallback_heartbeat.get_secret_value())
             tasks.append(self._every(peers.HEARTBEAT_S, "heartbeat", beat))
@@ -274,6 +289,9 @@ class Chores:
     async def _look_at_peer(self, peer: peers.Peer, client: httpx.AsyncClient) -> None:
         mine = {estate.id: estate.verdict.mode for estate in self._watchdog.view().estates}
         self._note("peer", await peer.look(client, mine))
+
+    async def _look_at_monitoring(self, client: httpx.AsyncClient, alertmanager: str) -> None:
+        self._note("monitoring", await monitoring.look(client, alertmanager, self._now()))
 
     async def _beat(self, client: httpx.AsyncClient, url: str) -> None:
         self._note("heartbeat", await peers.beat(client, url))

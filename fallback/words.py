@@ -62,6 +62,7 @@ CAUSES: Final = {
     "printer": Both("资料包未能打印：{detail}", "the pack could not be printed: {detail}"),
     "peer": Both("另一看门狗：{detail}", "the other watchdog: {detail}"),
     "notify": Both("通知渠道失败：{detail}", "notices are not taken: {detail}"),
+    "monitoring": Both("监控停止：{detail}", "monitoring stands: {detail}"),
     "heartbeat": Both("对外心跳失败：{detail}", "the outgoing heartbeat fails: {detail}"),
     "declared": Both("{subject} 手动宣布：{detail}", "declared by {subject}: {detail}"),
 }

@@ -181,6 +181,7 @@ class FallbackSettings(ProcessSettings, MqttSettings):
         fallback_printer: CUPS name of a printer; it prints the pack when a fallback is declared.
         fallback_canary_good_s: How long canaries must have been good before a fallback is closed.
         fallback_peer: The other instance's page; its verdict is looked at every 5 s.
+        fallback_alertmanager: Address of Alertmanager, whose heartbeat says that monitoring works.
         fallback_heartbeat: URL of a dead man's switch (as Healthchecks has them), called every
             60 s while this watchdog turns.
     """
@@ -201,6 +202,7 @@ class FallbackSettings(ProcessSettings, MqttSettings):
     fallback_printer: str | None = None
     fallback_canary_good_s: Seconds = 600.0
     fallback_peer: str | None = None
+    fallback_alertmanager: str | None = None
     fallback_heartbeat: SecretStr | None = None
 
 

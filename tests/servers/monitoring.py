@@ -69,6 +69,11 @@ class Monitoring:
         for process in self._processes:
             process.wait(20)
 
+    @property
+    def alertmanager(self) -> str:
+        """Address of Alertmanager."""
+        return f"http://{HOST}:{self._alerts}"
+
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the samples of an instant query; an error of Prometheus is raised."""
         asked = urllib.parse.urlencode({"query": expression})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import urllib.request
@@ -9,14 +10,17 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from deploy.embedded.servers import HOST
 from deploy.grafana.__main__ import queries
 from deploy.prometheus.__main__ import declared
+from fallback.monitoring import look
 from tests.conftest import lacking
 from tests.servers import monitoring
 from tests.servers.monitoring import Monitoring
+from vigil.clock import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +68,11 @@ def served(port: int) -> set[str]:
     return {name for name, _ in found}
 
 
+async def as_the_watchdog_sees_it(alertmanager: str) -> str | None:
+    async with httpx.AsyncClient() as client:
+        return await look(client, alertmanager, utc_now())
+
+
 def test_prometheus_sees_every_room_and_its_alerts_and_heartbeat_arrive(
     platform: Platform, tmp_path: Path, told: tuple[str, set[str]]
 ) -> None:
@@ -81,6 +90,7 @@ def test_prometheus_sees_every_room_and_its_alerts_and_heartbeat_arrive(
         for query in queries():
             seen.query(query)  # whatever a board asks is understood
         seen.wait(lambda: "/heartbeat" in paths)
+        assert asyncio.run(as_the_watchdog_sees_it(seen.alertmanager)) is None
         assert "VigilRoomDown" not in seen.alerts()
 
         platform.household.processes["ingest"].stop(10)
