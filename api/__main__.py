@@ -28,6 +28,7 @@ from api.seal import Seal
 from api.server import listening_socket, serve_until_cancelled
 from api.services import Issuer, Services
 from vigil import evidence, pki
+from vigil.audit.writer import Writer
 from vigil.clock import utc_now
 from vigil.errors import Misconfigured, Rejected, Stop
 from vigil.progress import Work
@@ -82,6 +83,7 @@ async def serve(settings: ApiSettings) -> None:
             Gauges(planning, utc_now).run(),
             Delivery(planning, utc_now).run(),
             Trimmer(care, utc_now).run(),
+            Writer(planning, utc_now, _roster_key(settings)).run(),
             serve_until_cancelled(create_app(services), socket, hub.close),
         )
 

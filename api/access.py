@@ -56,6 +56,7 @@ class May(StrEnum):
     SEE_REGISTER = "see_register"
     MANAGE_REGISTER = "manage_register"
     RUN_DRILLS = "run_drills"
+    SEE_AUDIT = "see_audit"
 
 
 _HELPER: Final = frozenset(
@@ -78,7 +79,7 @@ GRANTS: Final[dict[Role, frozenset[May]]] = {
     Role.OPS: frozenset(
         {May.SEE_ALERTS, May.SEE_POLICIES, May.SEE_EFFECT, May.MANAGE_BOXES, May.SEE_REGISTER}
     ),
-    Role.AUDITOR: frozenset({May.SEE_ALERTS, May.SEE_STAFF, May.SEE_POLICIES, May.SEE_EFFECT}),
+    Role.AUDITOR: frozenset({May.SEE_ALERTS, May.SEE_STAFF, May.SEE_POLICIES, May.SEE_EFFECT, May.SEE_AUDIT}),
     Role.STREET_CENTRE: _OFFICER | {May.SEE_ROSTER, May.SEE_EFFECT},
     Role.RESIDENT: frozenset(),
     Role.FAMILY: frozenset(),

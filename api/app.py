@@ -15,6 +15,7 @@ from starlette.datastructures import MutableHeaders
 from api import (
     account,
     alerts,
+    audit,
     auth,
     calendars,
     claims,
@@ -85,6 +86,7 @@ PARTS: Final = (
         detectors,
         nearest,
         webhooks,
+        audit,
     ),
     *(claims, evidence, snapshot, drills, pages, sign_in, take, answer, site),
 )

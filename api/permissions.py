@@ -171,6 +171,8 @@ ROUTES: Final[dict[str, Need]] = {
     # The watchdog.
     "GET /api/v1/fallback/snapshot": May.SEE_ROSTER,
     "GET /api/v1/fallback/standing": May.SEE_ROSTER,
+    "GET /api/v1/fallback/checkpoint": May.SEE_ROSTER,
+    "GET /api/v1/audit": May.SEE_AUDIT,
     "GET /api/v1/drills": May.SEE_ALERTS,
     "PUT /api/v1/drills/{drill}": May.RUN_DRILLS,
     "POST /api/v1/drills/{drill}/end": May.RUN_DRILLS,
