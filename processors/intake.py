@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from processors import homes
 from processors.arrivals import Sorted, dead_of, letter_id, sort
@@ -69,6 +69,11 @@ age = Histogram(
     "From when an event happened to when it was decided on.",
     ["lane"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
+modes = Gauge(
+    "vigil_detector_estates",
+    "Estates in which a detector alerts, stands in for a version that is gone, or is in shadow.",
+    ["detector", "mode"],
 )
 _TABLE_OF: Final = {
     Lane.ALARM: "event",
@@ -128,6 +133,7 @@ class EventHandler:
         """
         if await refresh(connection, self._registry):
             self._watched = self._registry.zones_with("camera")
+            _show_modes(self._registry, self._scorer.versions)
         arrived = sort(records, self._registry, now)
         before = await intake.lock_accounted(connection, arrived.accounted)
         batch = await _undecided(connection, arrived, before)
@@ -183,6 +189,17 @@ class EventHandler:
         episodes = {name: msgspec.convert(state, Episode) for name, state in known.items()}
         made = decide(fresh, scores, episodes, now, self._registry.modes, self._watched, abed)
         await record(connection, made, now)
+
+
+def _show_modes(registry: Registry, versions: Mapping[str, Sequence[str]]) -> None:
+    """Count the estates in which each detector alerts, stands in for a version that is gone, or only watches."""
+    places = {(node.community, node.estate) for node in registry.nodes.values()}
+    for detector, there in versions.items():
+        found = [registry.modes.live(detector, there, *place) for place in places]
+        shadow, standing_in = found.count(None), sum(live is not None and live.stands_in for live in found)
+        modes.labels(detector, "shadow").set(shadow)
+        modes.labels(detector, "standing_in").set(standing_in)
+        modes.labels(detector, "alert").set(len(found) - shadow - standing_in)
 
 
 def _each_once(arrivals: Iterable[Arrival]) -> list[Arrival]:

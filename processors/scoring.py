@@ -38,7 +38,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Scorer:
-    """Every model, loaded once; a placement without a model of its own is never scored by another's."""
+    """Every model, loaded once; a placement without a model of its own is never scored by another's.
+
+    Attributes:
+        versions: Which are there, by detector, the packaged one first.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,10 @@ class Scorer:
         }
         self._poses = (*([pose] if pose else []), *pose_candidates)
         self._watch = watch or Watch({})
+        self.versions: dict[str, tuple[str, ...]] = {
+            f"falls-{placement}": tuple(model.manifest.version for model in models)
+            for placement, models in self._wearables.items()
+        } | {POSE: tuple(pose.manifest.version for pose in self._poses)}
 
     async def score(self, arrivals: Sequence[Arrival]) -> dict[UUID, Judged]:
         """Return what the models make of the suspected falls among new events, by event id."""

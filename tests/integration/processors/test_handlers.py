@@ -684,3 +684,7 @@ async def test_in_shadow_a_fall_is_recorded_and_alerts_nobody_until_somebody_let
     later = NOW + timedelta(minutes=5)
     await taken(handler.handle, connection, [record(event(fall(), 2, time=later))], later)
     assert await rows(connection, "SELECT kind FROM alert") == [("fall",)]
+    labels = {"detector": "falls-waist", "mode": "alert"}
+    assert REGISTRY.get_sample_value("vigil_detector_estates", labels) == 1
+    labels["mode"] = "standing_in"
+    assert REGISTRY.get_sample_value("vigil_detector_estates", labels) == 0
