@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import urllib.error
 import urllib.request
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.embedded.servers import free_port
+from deploy.pki import revoked
 from deploy.pki.__main__ import Folder
 from edge import doctor
 from edge.claim import Grant, Identity, Platform
@@ -109,6 +111,19 @@ def troubles(edge: Edge, community: str) -> list[str]:
     return [said for data in found if isinstance(data, DeviceHealth) for said in data.trouble or []]
 
 
+def revoke(authority: Folder, broker: Mosquitto, certificate: bytes) -> None:
+    """Revoke at the platform, and do what the broker's host does every minute."""
+    platform = Folder(shutil.copytree(authority.path, broker.folder / "platform"))
+    platform.revoke(certificate, NOW)
+    local = MqttSettings.model_validate(
+        {"mqtt_port": broker.port, "mqtt_username": "ingest", "mqtt_password": "a secret"}
+    )
+    here = revoked.Broker(
+        authority.path, ["kill", "-HUP", str(broker.pid)], lambda node: revoked.shut_out(local, node)
+    )
+    assert here.apply((platform.path / "crl.pem").read_bytes(), NOW) == ["n1"]
+
+
 def test_it_is_heard_and_confirmed_and_when_it_is_revoked_it_says_so(
     tmp_path: Path,
     community: str,
@@ -132,9 +147,7 @@ def test_it_is_heard_and_confirmed_and_when_it_is_revoked_it_says_so(
         assert [state.online for state in platform.states] == [True], "the doctor threw the box off"
 
         assert settings.mqtt_cert is not None
-        authority.revoke(settings.mqtt_cert.read_bytes(), NOW)
-        broker.stop()
-        broker.start()
+        revoke(authority, broker, settings.mqtt_cert.read_bytes())
         eventually(lambda: "was revoked" in readiness(ops))
         found = doctor.broker(settings, "n1")
         assert not found.well
