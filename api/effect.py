@@ -21,7 +21,8 @@ from api.access import May
 from api.auth import SomebodyDep, require
 from api.burden import burden, night_wakings, share
 from api.escalation.worker import read_rota
-from api.fields import EstateQuery, Moment
+from api.fields import Cursor, EstateQuery, Limit, Moment
+from api.paging import Page, page, position
 from api.problems import RESPONSES
 from api.services import ServicesDep
 from vigil.errors import Rejected, Unavailable
@@ -118,6 +119,43 @@ async def get_effect(
         raise Rejected("invalid", f"until: has to come within {LONGEST.days} days after since")
     async with services.scoped(identity) as connection:
         return await measure(connection, Stretch(begin, end, estate, synthetic), identity.scope)
+
+
+class HourView(BaseModel):
+    """Of the alerts raised in an hour (UTC's): how many came so far, and how soon."""
+
+    hour: datetime
+    estate: str = Field(examples=["tiantong-1"])
+    priority: str = Field(examples=["critical"])
+    what: Literal["raised", "delivered", "acknowledged", "attended", "resolved", "unanswered", "reopened"]
+    alerts: int
+    within_60s: int
+    within_180s: int
+    within_600s: int
+    seconds_mean: float
+    seconds_max: float
+
+
+@router.get("/hourly")
+async def get_hours(
+    services: ServicesDep,
+    identity: SomebodyDep,
+    since: Annotated[Moment | None, Query(description="A week ago, where it is left out")] = None,
+    until: Annotated[Moment | None, Query(description="Now, where it is left out")] = None,
+    estate: EstateQuery = None,
+    limit: Limit = 200,
+    cursor: Cursor = None,
+) -> Page[HourView]:
+    """Say hour by hour how many alerts came how far, and how soon: for reports and long stretches."""
+    require(identity, May.SEE_EFFECT)
+    end = until or services.clock()
+    after = position(cursor, tuple[datetime, str, str, str], None)
+    async with services.scoped(identity) as connection:
+        stretch = Stretch(since or end - WEEK, end, estate)
+        found = await effect.hourly(connection, stretch, identity.scope, limit + 1, after)
+    keys = [(one.hour, one.estate, one.priority, one.what) for one in found]
+    shown, following = page(found, limit, keys)
+    return Page(items=[HourView.model_validate(asdict(one)) for one in shown], next=following)
 
 
 async def measure(connection: Connection, stretch: Stretch, scope: Scope) -> EffectView:

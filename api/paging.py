@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -55,7 +56,11 @@ def position(text: str | None, kind: type[K], start: S) -> K | S:
 
 
 def _is_odd(key: Any) -> bool:
-    """Whether a key holds what PostgreSQL cannot take as text."""
+    """Whether a key holds what PostgreSQL cannot take: text that is none, times of no calendar of ours."""
+    if isinstance(key, tuple):
+        return any(map(_is_odd, key))
+    if isinstance(key, datetime):
+        return not 2000 <= key.year <= 2100 or key.tzinfo is None
     return isinstance(key, str) and (not key.isprintable() or len(key) > 200)
 
 

@@ -28,7 +28,7 @@ class Open(StrEnum):
     """Somebody signed in with a session; no token, whoever made it."""
 
 
-Need = May | Open
+Need = May | Open | tuple[May, ...]
 
 ROUTES: Final[dict[str, Need]] = {
     # Alerts and the live stream.
@@ -48,13 +48,13 @@ ROUTES: Final[dict[str, Need]] = {
     "GET /api/v1/silences": May.SEE_ALERTS,
     "GET /api/v1/stream": May.SEE_ALERTS,
     # What is asked of grid workers and of the street's centre.
-    "POST /api/v1/alerts/{alert}/tasks": May.TAKE,
+    "POST /api/v1/alerts/{alert}/tasks": (May.TAKE, May.SEE_PEOPLE),
     "GET /api/v1/tasks": May.SEE_PEOPLE,
     "GET /api/v1/tasks/{task}": May.SEE_PEOPLE,
     "POST /api/v1/tasks/{task}/accept": May.TAKE,
     "POST /api/v1/tasks/{task}/report": May.TAKE,
     "POST /api/v1/tasks/{task}/withdraw": May.TAKE,
-    "POST /api/v1/alerts/{alert}/hand-up": May.TAKE,
+    "POST /api/v1/alerts/{alert}/hand-up": (May.TAKE, May.SEE_PEOPLE),
     "GET /api/v1/hand-ups": May.SEE_PEOPLE,
     "GET /api/v1/hand-ups/{hand_up}": May.SEE_PEOPLE,
     "POST /api/v1/hand-ups/{hand_up}/take": May.TAKE,
@@ -146,6 +146,7 @@ ROUTES: Final[dict[str, Need]] = {
     "PUT /api/v1/policies/{name}": May.MANAGE_POLICIES,
     "DELETE /api/v1/policies/{name}": May.MANAGE_POLICIES,
     "GET /api/v1/effect": May.SEE_EFFECT,
+    "GET /api/v1/effect/hourly": May.SEE_EFFECT,
     "GET /api/v1/detectors": May.SEE_EFFECT,
     "POST /api/v1/detectors/{detector}/modes": May.MANAGE_POLICIES,
     "GET /api/v1/misses": May.SEE_HELPERS,
@@ -215,6 +216,13 @@ ROUTES: Final[dict[str, Need]] = {
     "POST /answer/{link}": Open.ANYBODY,
 }
 """`METHOD path` -> what the caller needs."""
+
+
+def mays(need: Need | None) -> tuple[May, ...]:
+    """Return the permissions that a need stands for; all of them are asked for."""
+    if isinstance(need, tuple):
+        return need
+    return (need,) if isinstance(need, May) else ()
 
 
 def check(served: Iterable[str]) -> None:

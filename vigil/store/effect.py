@@ -184,6 +184,48 @@ async def precision(connection: Connection, stretch: Stretch, scope: Scope, by: 
         return await cursor.fetchall()
 
 
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """How many of the alerts that were raised in an hour (UTC's) came so far, and how soon."""
+
+    hour: datetime
+    estate: str
+    priority: str
+    what: str
+    alerts: int
+    within_60s: int
+    within_180s: int
+    within_600s: int
+    seconds_mean: float
+    seconds_max: float
+
+
+async def hourly(
+    connection: Connection, stretch: Stretch, scope: Scope, limit: int, after: tuple[object, ...] | None
+) -> list[Hour]:
+    """Return the hours of a stretch in their order, from after a key (hour, estate, priority, what) on.
+
+    Kept as a continuous aggregate where TimescaleDB is; real alerts alone.
+    """
+    keys = dict(zip(("hour", "in_estate", "priority", "what"), after or (None,) * 4, strict=True))
+    async with connection.cursor(row_factory=class_row(Hour)) as cursor:
+        await cursor.execute(
+            """
+            SELECT hour, estate, priority, what, alerts::int, within_60s::int, within_180s::int,
+                   within_600s::int, seconds_sum / alerts AS seconds_mean, seconds_max
+            FROM alert_steps_hourly
+            WHERE hour >= %(since)s AND hour < %(until)s
+              AND (%(estate)s::text IS NULL OR estate = %(estate)s)
+              AND (%(estates)s::text[] IS NULL OR estate = ANY (%(estates)s))
+              AND (%(hour)s::timestamptz IS NULL
+                   OR (hour, estate, priority, what) > (%(hour)s, %(in_estate)s, %(priority)s, %(what)s))
+            ORDER BY hour, estate, priority, what LIMIT %(limit)s
+            """,
+            {**_facts(stretch, scope), **keys, "limit": limit},
+        )
+        return await cursor.fetchall()
+
+
 async def flagged(connection: Connection, estate: str | None, scope: Scope) -> int:
     """Return how many residents are watched over."""
     cursor = await connection.execute(

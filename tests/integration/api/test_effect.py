@@ -122,3 +122,54 @@ async def test_the_figures_of_the_last_day_are_metrics(shift: Shift) -> None:
     assert REGISTRY.get_sample_value("vigil_alert_seconds", labels) == 7
     assert REGISTRY.get_sample_value("vigil_alerts_day", {"what": "resolved_true"}) == 1
     assert REGISTRY.get_sample_value("vigil_detector_precision", {"model": "rule 1"}) == 1
+
+
+async def test_hour_by_hour_the_same_alerts_are_counted_by_how_soon_they_came_how_far(shift: Shift) -> None:
+    await shift.live_through("true", 10)
+    await shift.live_through("false", 100)
+    for _ in range(6):  # whoever is away for too long has to sign in again
+        shift.world.clock.move(minutes=10)
+        for client in (shift.li, shift.sun):
+            assert (await client.get("/api/v1/session")).status_code == 200
+    await shift.live_through("true", 10)
+    await shift.live_through("drill", 10, synthetic="drill")
+    day = {"since": "2026-03-01T00:00:00Z", "until": "2026-03-02T00:00:00Z"}
+    hours, more = [], dict[str, str]()
+    while True:
+        page = await shift.sun.get("/api/v1/effect/hourly", params=day | {"limit": "3"} | more)
+        assert page.status_code == 200, page.text
+        hours += page.json()["items"]
+        if page.json()["next"] is None:
+            break
+        more = {"cursor": page.json()["next"]}
+    found = {(one["hour"][11:13], one["what"]): one for one in hours}
+    assert len(found) == len(hours)
+    assert found.keys() >= {("20", "acknowledged"), ("21", "resolved")}
+    taken = found["20", "acknowledged"]
+    assert (taken["alerts"], taken["within_60s"], taken["within_180s"]) == (2, 1, 2)
+    assert (taken["seconds_mean"], taken["seconds_max"]) == (55, 100)
+    assert found["21", "resolved"]["alerts"] == 1
+    assert {what for hour, what in found if hour == "21"} == {
+        "raised",
+        "acknowledged",
+        "attended",
+        "resolved",
+    }
+    problem(await shift.li.get("/api/v1/effect/hourly"), 403)
+
+
+async def test_only_the_first_time_counts_and_each_opening_anew_does(shift: Shift) -> None:
+    alert = await shift.world.raise_alert()
+    await shift.work()
+    for _ in range(2):
+        version = (await shift.li.get(f"/api/v1/alerts/{alert}")).json()["version"]
+        await shift.li.post(f"/api/v1/alerts/{alert}/acknowledge", json={"version": version})
+        await shift.work()
+        shift.world.clock.move(minutes=20)
+        await shift.work()
+    async with shift.world.pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT what, count(*) FROM alert_step WHERE alert = %s AND what IN ('acknowledged', 'reopened') GROUP BY 1",
+            [alert],
+        )
+        assert dict(await cursor.fetchall()) == {"acknowledged": 1, "reopened": 2}

@@ -266,6 +266,10 @@ async def test_timescale_that_comes_to_a_database_in_use_takes_its_rows_along(
         await intake.insert_events(connection, "event", [row(1), row(200_000)])
         seen = replace(row(3), type="vigil.event.sensor_changed.v1", data=b'{"sensor": "door"}')
         await intake.insert_events(connection, "event", [replace(seen, time=NOW - timedelta(days=50))])
+        await connection.execute(
+            "INSERT INTO alert_step VALUES (%s, gen_random_uuid(), 'acknowledged', 1, 42, 'e', 'critical', 'fall')",
+            [NOW - timedelta(days=50)],
+        )
         monkeypatch.undo()
         assert await migrate(connection) == [m.name for m in shipped() if m.needs_timescale]
         assert await intake.insert_events(connection, "event", [row(1), row(2)]) == {row(2).id}
@@ -275,3 +279,5 @@ async def test_timescale_that_comes_to_a_database_in_use_takes_its_rows_along(
         for (job,) in await all_of(connection, jobs):
             await connection.execute(f"CALL run_job({int(job)})".encode())
         assert await all_of(connection, "SELECT changes FROM device_activity_hourly") == [(1,)]
+        counted = "SELECT what, alerts, within_60s, seconds_max FROM alert_steps_hourly"
+        assert await all_of(connection, counted) == [("acknowledged", 1, 1, 42.0)]
