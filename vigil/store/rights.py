@@ -91,6 +91,7 @@ OPEN: Final[dict[str, str]] = {
     "shift": "staff's duty",
     "cover": "staff's duty",
     "leave": "staff's duty",
+    "alert_step": "times and kinds of alerts: no person's data; the API filters by estates",
     "calendar_feed": "staff's duty; a calendar proves by its address which row is its own",
     "policy": "how alerts are escalated: no person's data",
     "drill": "when people practise: no person's data",
