@@ -21,7 +21,7 @@ from fastapi import Depends, Request
 from api import second_factor
 from api.access import Identity, May, Role
 from api.passwords import digest, lock_after, new_secret
-from api.permissions import ROUTES, Open
+from api.permissions import ROUTES, Open, mays
 from api.problems import Denied
 from api.services import Services, ServicesDep
 from vigil.errors import NotFound
@@ -251,8 +251,8 @@ async def guard(request: Request, services: ServicesDep) -> None:
     identity = request.state.identity = await somebody(request, services)
     if need is None or (need is Open.PERSON and identity.csrf is None):
         raise Denied(HTTPStatus.FORBIDDEN, "role", "This is for people who have signed in themselves.")
-    if isinstance(need, May):
-        require(identity, need)
+    for what in mays(need):
+        require(identity, what)
 
 
 def require(identity: Identity, what: May) -> None:
