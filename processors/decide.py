@@ -21,7 +21,9 @@ Rules
    about the way and not about the model: it passes whatever may alert.
 8. A blow that somebody's device felt where a camera looks is also weighed there: it tells whose fall
    the camera saw, which is then raised about that person and no longer about the place.
-9. The resident's bed is asked about them before a fall of theirs is weighed; `abed` holds who lies in
+9. The profile says what matters for this person: with `mobility` `wheelchair` a blow that leaves the
+   trunk upright is a transfer.
+10. The resident's bed is asked about them before a fall of theirs is weighed; `abed` holds who lies in
    bed, and since when.
 """
 
@@ -33,6 +35,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from processors import fusion
+from processors.falls.explain import stayed_upright
 from processors.fusion import Episode, Evidence, Verdict, Worn
 from vigil.alerts import Priority
 from vigil.events import (
@@ -63,6 +66,7 @@ Sentence = dict[str, str]
 FALLS: Final = "falls"
 """Name of the detector whose states and deadlines these are."""
 
+WHEELCHAIR: Final = "wheelchair"
 SOS: Final[Sentence] = {"en": "Asked for help", "zh": "主动求助"}
 HAZARDS: Final[dict[str, Sentence]] = {
     "smoke": {"en": "Smoke detector went off", "zh": "烟雾报警"},
@@ -273,10 +277,19 @@ def _weigh_fall(made: Decisions, arrival: Arrival, judged: Judged, now: datetime
         wearable=None if camera else judged.score,
         camera=judged.score if camera else None,
         abed=_abed(made, arrival),
+        transfer=_is_transfer(arrival),
     )
     _weigh(made, arrival, evidence, detection, now)
     for place in places_of(arrival, made.watched):
         _weigh_where(made, arrival, place, detection)
+
+
+def _is_transfer(arrival: Arrival) -> bool:
+    """Return whether a wheelchair's user felt a blow that left their trunk upright; a wrist tells nothing of it."""
+    data = arrival.data
+    if not isinstance(data, FallSuspected) or data.placement == "wrist" or len(arrival.residents) != 1:
+        return False
+    return arrival.residents[0].profile.get("mobility") == WHEELCHAIR and stayed_upright(data.accel_mg)
 
 
 def _abed(made: Decisions, arrival: Arrival) -> bool | None:

@@ -25,6 +25,8 @@ Rules
    nor does one that has said for `NIGHT` that it is occupied: it may be the sensor.
 9. At a place where a camera looks, the blow that a device of exactly one person felt there within
    `SAME` of what the camera saw tells whose fall it was, without any face; what both say adds up.
+10. Who uses a wheelchair is moved from seat to seat: a blow after which the trunk hangs as before is a
+   transfer, and takes away as sitting on a chair does, below `ALERT` only.
 """
 
 from __future__ import annotations
@@ -124,6 +126,7 @@ class Evidence:
         activity: Which kind of sensor saw the resident do something, a key of `ACTIVITY_LOGITS`.
         worn: What a device felt at the place that the episode is about.
         abed: What the bed's sensor says; None where it says nothing.
+        transfer: Whether it is what a wheelchair's user feels from seat to seat.
     """
 
     at: datetime
@@ -136,6 +139,7 @@ class Evidence:
     activity: str | None = None
     worn: Worn | None = None
     abed: bool | None = None
+    transfer: bool = False
 
 
 class Verdict(StrEnum):
@@ -252,6 +256,8 @@ def _near(worn: tuple[Worn, ...], evidence: Evidence) -> tuple[Worn, ...]:
 
 def _activity(episode: Episode, evidence: Evidence) -> float:
     """Return what activity says against the fall: nothing, unless it came soon after, and is not it."""
+    if evidence.transfer:
+        return ACTIVITY_LOGITS["chair"]
     if evidence.activity is None or not AFTERWARDS <= evidence.at - episode.last <= TOGETHER:
         return 0.0
     return ACTIVITY_LOGITS[evidence.activity]

@@ -98,12 +98,13 @@ class Wearer:
     flagged: bool = True
     purposes: tuple[str, ...] = ("fall_detection", "home_camera", "routine_monitoring")
     refused: tuple[str, ...] = field(default=())
+    profile: dict[str, Any] = field(default_factory=dict)
 
     def resident(self) -> Resident:
         """Return the resident as the registry knows them."""
         words = [Consent(purpose, True, *EVER) for purpose in self.purposes]
         words += [Consent(purpose, False, *EVER) for purpose in self.refused]
-        return Resident(self.id, self.flagged, {}, tuple(words))
+        return Resident(self.id, self.flagged, self.profile, tuple(words))
 
 
 def device(*wearers: Wearer, **changes: Any) -> Device:

@@ -18,6 +18,8 @@ import numpy as np
 from processors.falls.features import AFTER, BEFORE, PEAK, RATE_HZ
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 LIGHT_G: Final = 0.6
@@ -58,6 +60,16 @@ def felt(windows: NDArray[np.float32]) -> list[Felt]:
         np.sqrt(after.var(axis=1).sum(axis=1)),
     )
     return [Felt(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def stayed_upright(accel_mg: Sequence[int]) -> bool:
+    """Tell whether the trunk that felt a blow hangs after it as it did before it.
+
+    Args:
+        accel_mg: 200 samples of x, y, z in milli-g, flattened, the peak at sample 100.
+    """
+    (shown,) = felt(np.array(accel_mg, np.float32).reshape(1, 200, 3) / 1000)
+    return not _turned(shown)
 
 
 def explain(windows: NDArray[np.float32]) -> list[dict[str, str]]:

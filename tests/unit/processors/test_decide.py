@@ -311,6 +311,28 @@ def test_no_call_for_help_goes_unraised(made: list[Any], score: float) -> None:
     assert len([a for a in after(score, *made).alerts if a.kind == "sos"]) == calls
 
 
+SEATED = [0, 0, 1000] * 96 + [0, 0, 2500] * 8 + [0, 0, 1000] * 96
+"""A blow of 2.5 g from below: somebody is set down on a seat."""
+
+
+def asked(score: float, accel_mg: list[int] | None, placement: str = "waist", **profile: str) -> bool:
+    known = registry(device(Wearer(profile=dict(profile)), placement=placement))
+    made = after(score, event(fall(placement, accel_mg=accel_mg)), known=known)
+    return bool(made.waits or made.alerts)
+
+
+def test_a_wheelchair_users_transfer_is_no_fall() -> None:
+    assert not asked(0.7, SEATED, mobility="wheelchair")
+    assert asked(0.7, SEATED)
+    assert asked(0.7, SEATED, mobility="cane")
+
+
+def test_a_wheelchair_user_who_lies_afterwards_or_surely_fell_is_asked_about_and_raised() -> None:
+    assert asked(0.7, None, mobility="wheelchair")
+    assert asked(0.96, SEATED, mobility="wheelchair")
+    assert asked(0.7, SEATED, "wrist", mobility="wheelchair")
+
+
 # --- Versions: who may alert, and who only watches ---
 
 

@@ -12,7 +12,7 @@ PLACES = ((None, None), ("c1", None), (None, "e1"))
 WORDS = st.lists(
     st.builds(
         lambda version, place, alerts, minutes: Word(
-            "falls-waist", version, *place, alerts=alerts, at=NOW + timedelta(minutes=minutes)
+            "falls-waist", version, place[0], place[1], alerts=alerts, at=NOW + timedelta(minutes=minutes)
         ),
         st.sampled_from("abc"),
         st.sampled_from(PLACES),
