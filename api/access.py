@@ -89,6 +89,31 @@ GRANTS: Final[dict[Role, frozenset[May]]] = {
     ),
     Role.READER: frozenset({May.SEE_ALERTS}),
 }
+MEANING: Final[dict[May, str]] = {
+    May.SEE_ALERTS: "see alerts of one's estates, live; without `see_people` no name and no door",
+    May.SEE_PEOPLE: "see whom an alert concerns, and tasks at doors",
+    May.TAKE: "take, attend and resolve an alert; give, accept and report tasks; hand up",
+    May.SILENCE: "let an alert rest, for 4 h at most, with a reason",
+    May.REVIEW: "confirm how an alert turned out",
+    May.HAND_TO_FALLBACK: "say that people on paper have an alert (the watchdog)",
+    May.SEE_ROSTER: "get the whole roster for the fallback's papers",
+    May.SEE_STAFF: "see colleagues, shifts and beats",
+    May.MANAGE_STAFF: "make and end accounts and webhooks",
+    May.MANAGE_ROTA: "plan shifts, leave, overrides and beats",
+    May.HAND_OVER: "offer and accept a duty",
+    May.SEE_POLICIES: "see how alerts are escalated",
+    May.MANAGE_POLICIES: "change how alerts are escalated",
+    May.MANAGE_BOXES: "give boxes their codes, revoke their certificates",
+    May.SEE_HELPERS: "see residents with key-holders, family and the note for the door",
+    May.MANAGE_HELPERS: "change who helps a resident",
+    May.SEE_EFFECT: "see what alarms cost people and how well detectors do",
+    May.SEE_FRAMES: "look at a frame that was agreed to as evidence, for a purpose that is written down",
+    May.SEE_REGISTER: "see the register: estates, buildings, homes, devices, assignments",
+    May.MANAGE_REGISTER: "change the register",
+    May.RUN_DRILLS: "plan, run and end drills",
+    May.SEE_AUDIT: "read the audit log, which is of all estates",
+}
+"""What each permission is for, in the words of `docs/reference/roles.md`."""
 ROBOTS: Final = frozenset({Role.CANARY, Role.WATCHDOG, Role.READER})
 
 
