@@ -15,7 +15,10 @@ from typing import Final
 LANGUAGES: Final[Mapping[str, str]] = {"zh": "中文", "en": "English"}
 """By what they call themselves; the first one is for whoever has no preference."""
 HTML_LANGUAGE: Final = {"zh": "zh-CN", "en": "en"}
-FOR_MODULES: Final = ("js.", "kind.", "priority.", "state.", "outcome.", "synthetic.", "action.")
+FOR_MODULES: Final = (
+    *("js.", "kind.", "priority.", "state.", "outcome.", "synthetic.", "action."),
+    *("queue.", "sheet.what.", "sheet.noted", "report."),
+)
 """Beginnings of the keys that the page's modules need."""
 
 Translate = Callable[..., str]

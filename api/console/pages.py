@@ -231,6 +231,7 @@ def local_time(zone: str) -> Any:
 
 
 def language_of(request: Request) -> str:
+    """Return the language of the browser that asks: the one chosen, else the first it accepts."""
     return choose(request.cookies.get("language"), request.headers.get("Accept-Language", ""))
 
 

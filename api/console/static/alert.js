@@ -1,11 +1,11 @@
 /* One alert's page: its card with the steps, kept live; the rest is exchanged when it changes. */
 
 import { act, confirmShown } from "./actions.js";
-import { Attention, showAge, showClock, showSignedOut } from "./attention.js";
+import { Attention } from "./attention.js";
 import { Card } from "./card.js";
 import { data } from "./dom.js";
-import { Live } from "./live.js";
 import { Sound } from "./sound.js";
+import { watch } from "./watch.js";
 import { isOpen } from "./words.js";
 
 const [shown] = data.alerts;
@@ -53,8 +53,5 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-showClock();
 setInterval(() => card.tick(Date.now()), 1000);
-new Live(data.change, {
-  onChange: put, onReload: () => location.reload(), onAge: showAge, onSignedOut: showSignedOut,
-});
+watch({ onChange: put });

@@ -5,7 +5,7 @@ import { h, icon, t } from "./dom.js";
 import { age, headline, iconOf, place, timeOfDay } from "./words.js";
 
 const SAY_AFTER_MS = 15000;
-const PAPER_AFTER_MS = 45000;
+export const PAPER_AFTER_MS = 45000;
 const BLINK_MS = 1000;
 
 export class Attention {
@@ -75,7 +75,7 @@ export class Attention {
   }
 }
 
-/* The pill in the header, and the page's own watchdog. */
+/* The pill in the header.  What follows from a long silence is `watch.js`'s. */
 export function showAge(silent, trouble) {
   const pulse = document.getElementById("pulse");
   const lost = document.getElementById("lost");
@@ -85,6 +85,7 @@ export function showAge(silent, trouble) {
     ? t("js.silent", { age: age(silent) }) : trouble ? t("js.server_trouble") : t("js.live");
   const paper = silent >= PAPER_AFTER_MS;
   document.body.classList.toggle("is-lost", paper);
+  if (document.body.classList.contains("is-sheet")) return;
   if (paper && lost.hidden) {
     lost.replaceChildren(h("strong", {}, t("js.paper")), h("p", {}, t("js.paper_text")));
   }

@@ -1,11 +1,11 @@
 /* The board: cards in their lists, kept live, worked by keyboard, mouse or thumb. */
 
 import { act, confirmShown, say } from "./actions.js";
-import { Attention, showAge, showClock, showSignedOut } from "./attention.js";
+import { Attention } from "./attention.js";
 import { Card } from "./card.js";
 import { data, t } from "./dom.js";
-import { Live } from "./live.js";
 import { Sound } from "./sound.js";
+import { watch } from "./watch.js";
 import { headline, inOrder, isOpen, listOf } from "./words.js";
 
 const FRESH_MS = 90_000;
@@ -136,18 +136,15 @@ document.getElementById("show-keys").addEventListener("click", () => document.ge
 
 for (const alert of data.alerts) put(alert, null);
 arrange();
-showClock();
 setInterval(() => {
   const now = Date.now();
   for (const card of cards.values()) card.tick(now);
 }, 1000);
 
-new Live(data.change, {
+watch({
   onChange: (alert, action) => {
     put(alert, action);
     arrange();
   },
   onReload: reload,
-  onAge: showAge,
-  onSignedOut: showSignedOut,
 });

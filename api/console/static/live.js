@@ -30,10 +30,11 @@ export class Live {
       this.note(event);
       this.onReload();
     });
+    /* A server that does not hear its database is alive, and of no use: its heartbeat is none. */
     source.addEventListener("heartbeat", (event) => {
-      this.note(event);
       this.trouble = JSON.parse(event.data).trouble;
-      this.onAge(0, this.trouble);
+      if (!this.trouble) this.note(event);
+      this.onAge(Date.now() - this.heard, this.trouble);
     });
     source.addEventListener("error", () => {
       if (source.readyState === EventSource.CLOSED) this.again();

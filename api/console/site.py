@@ -1,0 +1,18 @@
+"""The console's pages beside the board, gathered for `api.app`.
+
+Neighbours: one module a group of pages; `api.permissions` says who may open each.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from api.console import errands, sheet
+
+PAGES: Final = (errands.router, sheet.router, sheet.notes_router)
+
+router = APIRouter()
+for part in PAGES:
+    router.include_router(part)
