@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from edge.config import Cameras, Device, Node
 from edge.fetch import fetch
 from tests.conftest import REPOSITORY, lacking
 from tests.smoke import hurried, start_box
+from tests.story import bystander
 from vigil.errors import Unavailable
 from vigil.topics import Kind
 
@@ -56,19 +58,42 @@ def publish_garbage(platform: Platform, node: Node) -> None:
     client._reset_sockets()  # paho leaves its wake-up sockets to the garbage collector
 
 
-def test_a_recorded_fall_reaches_a_person_and_garbage_beside_it_is_put_aside(
+@pytest.mark.trust
+def test_a_recorded_fall_reaches_a_person_garbage_is_put_aside_and_nothing_on_the_way_says_who_fell(
     platform: Platform, tmp_path: Path
 ) -> None:
     node = hurried(platform.community.nodes[0])
     garbage_is_put_aside(platform, node)
-    start_box(platform.household, tmp_path, node)
-    alert = first_fall(platform)
-    assert alert["resident"]["name"]
-    assert platform.officer.do("acknowledge", alert).is_success
+    with bystander.listening(platform.stack) as heard:
+        start_box(platform.household, tmp_path, node)
+        alert = first_fall(platform)
+        assert alert["resident"]["name"]
+        assert platform.officer.do("acknowledge", alert).is_success
     assert platform.colleague.do("acknowledge", alert).status_code == 409
     stored = platform.rows("SELECT count(*), count(DISTINCT id) FROM event")
     assert stored[0][0] == stored[0][1]
     assert platform.rows("SELECT holder FROM alert WHERE kind = 'fall'")[0] == ("person:officer",)
+    nobody_is_named(platform, heard)
+
+
+def nobody_is_named(platform: Platform, heard: list[tuple[str, bytes]]) -> None:
+    """Look for people in every topic, and in every table that is not there to know them."""
+    known = bystander.people(platform.dsn)
+    produced = asyncio.run(bystander.records(platform.stack.addresses.kafka_bootstrap))
+    assert any("/alarm/" in topic for topic, _ in heard)
+    assert any(topic == "vigil.alarm.v1" for topic, _ in produced)
+    assert bystander.leaks(known, [*heard, *produced], bus=True) == []
+    assert bystander.leaks(known, bystander.rows(platform.dsn), bus=False) == []
+
+
+@pytest.mark.trust
+@pytest.mark.parametrize(
+    "said", ["{'name': '王秀英'}", "tel 13900000001", "home of r-1.", "11010519491231002X", "x/9j/4AAQ"]
+)
+def test_who_looks_for_people_would_find_them(said: str) -> None:
+    known = bystander.People(frozenset({"王秀英", "13900000001"}), frozenset({"r-1"}))
+    assert bystander.leaks(known, [("a topic", said.encode())], bus=True)
+    assert not bystander.leaks(known, [("a topic", b"node r-12, device r-1-2, 2026-11-24")], bus=True)
 
 
 def test_a_filmed_fall_in_a_public_place_is_raised_for_the_place(
