@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.embedded.children import ENDING
 from deploy.embedded.community import COMMUNITY, ESTATES, community
 from deploy.embedded.plan import MIGRATE, Node, Place, Watchdog, children
-from deploy.embedded.seed import canaries, kept_roster_key, kept_secrets, seed
+from deploy.embedded.seed import canaries, kept_api_secret, kept_roster_key, kept_secrets, seed
 from deploy.embedded.servers import HOST, EmbeddedStack, free_port, refuse_full_disk, refuse_taken_port
 from deploy.embedded.supervisor import Household, Program
 from edge.fetch import fetch
@@ -179,7 +179,7 @@ def run(var: Path) -> None:
     data = recordings()
     stack = EmbeddedStack(var)
     key = kept_roster_key(var)
-    place = Place(var, HOST, console, page, key.file, stack.addresses.environment())
+    place = Place(var, HOST, console, page, key.file, stack.addresses.environment(), kept_api_secret(var))
     household = Household(say, random.random)
     say("starting MQTT, Kafka and PostgreSQL; the Kafka log is in memory only and ends with this run")
     try:

@@ -66,6 +66,7 @@ class Place:
         fallback_port: Port of the watchdog's own page.
         roster_key: File that the API signs the roster with.
         servers: Settings that name the servers.
+        secret: Signs the links in notices and seals second factors, so that both outlive a run.
     """
 
     var: Path
@@ -74,6 +75,7 @@ class Place:
     fallback_port: int
     roster_key: Path
     servers: Mapping[str, str]
+    secret: str = ""
 
     @property
     def packs(self) -> tuple[Path, ...]:
@@ -112,6 +114,7 @@ def children(
         "VIGIL_API_PORT": str(place.console_port),
         "VIGIL_API_MAILBOX": str(place.mailbox),
         "VIGIL_API_ROSTER_KEY": str(place.roster_key),
+        **({"VIGIL_API_SECRET": place.secret} if place.secret else {}),
     }
     inner: list[tuple[str, Mapping[str, str]]] = [("processors", {}), ("ingest", {}), ("api", console)]
     platform = [_child(name, name, {**place.servers, **own}, place, free_port()) for name, own in inner]

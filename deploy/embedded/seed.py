@@ -85,6 +85,11 @@ def kept_secrets(var: Path) -> Secrets:
     return Secrets(_kept(var / "console.password", _new_password), *tokens)
 
 
+def kept_api_secret(var: Path) -> str:
+    """Return what this data folder's console signs and seals with, made up at the first call."""
+    return _kept(var / "api.secret", new_secret)
+
+
 def kept_roster_key(var: Path) -> RosterKey:
     """Return the key of this data folder's roster, made up at the first call."""
     file = var / "roster.key"
