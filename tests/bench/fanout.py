@@ -1,9 +1,10 @@
 """The live stream's fan-out: 200 sessions, 100 changes a second, beside a bare SSE server.
 
-Both servers run alone in turn, each in a process of its own; the same client process reads all
-sessions of either.  A change's time begins when it is handed over: before the commit for ours
-(the database, its notice and the reading of the change are in the figure), before the write to
-its socket for the bare one, whose whole work is to copy the same bytes into every response.
+Both servers run alone in turn, each in a process of its own on one core; the same alerts are
+raised in the same database, and the same client process reads all sessions of either.  A change's
+time begins before its commit.  The bare server is handed the finished frame with PostgreSQL's
+notice, and its whole work is to copy it into every response; ours is told that something has
+changed, reads it, and encodes it for each view.
 `python -m tests.bench.fanout ours|bare|client ...` are the processes.
 """
 
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
+import psycopg
 import uvicorn
 from pydantic import SecretStr
 
@@ -52,6 +54,7 @@ SESSIONS: Final = 200
 A_SECOND: Final = 100
 GOAL: Final = 1.3
 PATIENCE_S: Final = 30.0
+BARE: Final = "fanout_bare"
 _FRAME: Final = re.compile(rb'"id":"([0-9a-f-]{36})","kind"')
 _BODY: Final = {"priority": "critical", "state": "raised", "version": 1, "filler": "x" * 700}
 """As long as one of ours with its place and its sentences."""
@@ -84,8 +87,8 @@ async def _tokens(dsn: str) -> list[str]:
 
 async def _round(stack: Servers, name: str, tokens: list[str], seconds: float, folder: Path) -> float:
     """Run one server with its sessions, hand changes over, and return the p99."""
-    port, feed = free_port(), free_port()
-    environment = {"BENCH_DSN": stack.dsn, "BENCH_PORT": str(port), "BENCH_FEED": str(feed)}
+    port = free_port()
+    environment = {"BENCH_DSN": stack.dsn, "BENCH_PORT": str(port)}
     server = Child(
         python("tests.bench.fanout", name), folder.with_suffix(".log"), environment, core=CORES[-1]
     )
@@ -98,8 +101,7 @@ async def _round(stack: Servers, name: str, tokens: list[str], seconds: float, f
         )
         try:
             await _all_there(reader)
-            hand_over = _to_database if name == "ours" else _to_socket
-            handed = await hand_over(stack.dsn, feed, seconds)
+            handed = await _hand_over(stack.dsn, seconds)
             await asyncio.sleep(1.0)  # what is still on its way comes, or counts as lost
         finally:
             reader.stop()
@@ -148,7 +150,7 @@ async def _paced(seconds: float, once: Callable[[], Awaitable[tuple[str, float]]
     return handed
 
 
-async def _to_database(dsn: str, _feed: int, seconds: float) -> dict[str, float]:
+async def _hand_over(dsn: str, seconds: float) -> dict[str, float]:
     async with open_pool(SecretStr(dsn), "bench-load", 1) as pool:
 
         async def once() -> tuple[str, float]:
@@ -156,6 +158,8 @@ async def _to_database(dsn: str, _feed: int, seconds: float) -> dict[str, float]
                 found = _detection(uuid4())
                 await insert_detections(connection, [found])
                 id_ = await alerts.raise_alert(connection, _alert(found), found.made_at)
+                line = json.dumps({"id": str(id_), "kind": "fall", **_BODY}, separators=(",", ":"))
+                await connection.execute("SELECT pg_notify(%s, %s)", [BARE, line])
                 at = time.monotonic()
             return str(id_), at
 
@@ -186,23 +190,6 @@ def _alert(found: Detection) -> NewAlert:
     )
 
 
-async def _to_socket(_dsn: str, feed: int, seconds: float) -> dict[str, float]:
-    _, writer = await asyncio.open_connection(HOST, feed)
-
-    async def once() -> tuple[str, float]:
-        id_ = str(uuid4())
-        line = json.dumps({"id": id_, "kind": "fall", **_BODY}, separators=(",", ":")).encode()
-        at = time.monotonic()
-        writer.write(line + b"\n")
-        await writer.drain()
-        return id_, at
-
-    try:
-        return await _paced(seconds, once)
-    finally:
-        writer.close()
-
-
 async def serve_ours() -> None:
     """Serve the application with its live stream; no escalator, whose work is measured elsewhere."""
     dsn = SecretStr(os.environ["BENCH_DSN"])
@@ -214,17 +201,19 @@ async def serve_ours() -> None:
 
 
 class Bare:
-    """The least that an SSE server can be: every line of the feed into every open response."""
+    """The least that an SSE server can be: every notice into every open response."""
 
     def __init__(self) -> None:
         self._sessions: set[asyncio.Queue[bytes]] = set()
 
-    async def feed(self, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        """Pass each line on."""
-        while line := await reader.readline():
-            frame = b"id: 1\nevent: raise\ndata: " + line + b"\n"
-            for session in self._sessions:
-                session.put_nowait(frame)
+    async def feed(self, dsn: str) -> None:
+        """Pass each notice on."""
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+            await connection.execute(f"LISTEN {BARE}".encode())
+            async for notice in connection.notifies():
+                frame = f"id: 1\nevent: raise\ndata: {notice.payload}\n\n".encode()
+                for session in self._sessions:
+                    session.put_nowait(frame)
 
     async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
         """Answer one request for ever."""
@@ -242,11 +231,11 @@ class Bare:
 async def serve_bare() -> None:
     """Serve it with the same web server."""
     bare = Bare()
-    await asyncio.start_server(bare.feed, HOST, int(os.environ["BENCH_FEED"]))
     port = int(os.environ["BENCH_PORT"])
-    await uvicorn.Server(
-        uvicorn.Config(bare, HOST, port, log_config=None, access_log=False, lifespan="off")
-    ).serve()
+    config = uvicorn.Config(bare, HOST, port, log_config=None, access_log=False, lifespan="off")
+    feeding = asyncio.create_task(bare.feed(os.environ["BENCH_DSN"]))
+    await uvicorn.Server(config).serve()
+    feeding.cancel()
 
 
 def read_all(port: int, told: str, tokens: list[str]) -> None:

@@ -191,13 +191,6 @@ async def overlapping(
     return await cursor.fetchall()
 
 
-async def is_worn(connection: Connection, device: str) -> bool:
-    """Return whether a device is worn, by one person at a time."""
-    cursor = await connection.execute("SELECT placement IS NOT NULL FROM device WHERE id = %s", [device])
-    found = await cursor.fetchone()
-    return bool(found and found[0])
-
-
 async def places(connection: Connection, device: str) -> list[tuple[str, datetime | None, datetime | None]]:
     """Return (zone, since, until) of where a device hung, the latest first; None: ever, and still."""
     cursor = await connection.execute(

@@ -58,6 +58,7 @@ def _keys(folder: Path) -> dict[str, str]:
     """Set up everything that the platform needs a key for: without one it says 503 with reason."""
     (folder / "roster.key").write_text(base64.b64encode(bytes(32)).decode())
     pki(["--folder", str(folder / "ca"), "init", "test"], utc_now())
+    pki(["--folder", str(folder / "ca"), "frames"], utc_now())
     return {
         "VIGIL_API_ROSTER_KEY": str(folder / "roster.key"),
         "VIGIL_API_DEVICE_CA": str(folder / "ca"),
