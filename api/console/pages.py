@@ -29,7 +29,7 @@ from api.console.catalogue import HTML_LANGUAGE, LANGUAGES, choose, for_modules,
 from api.problems import Denied
 from api.services import Services, ServicesDep
 from api.sessions import set_cookie
-from vigil.store import board, escalation
+from vigil.store import board, escalation, overview
 
 THEMES: Final = ("night", "day")
 _YEAR_S: Final = int(timedelta(days=365).total_seconds())
@@ -156,6 +156,8 @@ async def alert_page(request: Request, services: ServicesDep, alert: UUID) -> Re
     }
     async with services.scoped(identity) as connection:
         notices = await escalation.notices_of(connection, alert)
+        resident = detail.resident.id if detail.resident else None
+        before = await overview.earlier(connection, resident, alert) if resident else []
     traces = {d.id: _trace(d.event_data) for d in detail.detections}
     return render(
         request,
@@ -166,6 +168,7 @@ async def alert_page(request: Request, services: ServicesDep, alert: UUID) -> Re
         alert=detail,
         traces=traces,
         notices=notices,
+        earlier=before,
         local=local_time(zone),
     )
 
@@ -204,7 +207,6 @@ ROOMS: Final[tuple[tuple[str, str, May], ...]] = (
     ("/duty", "duty", May.SEE_STAFF),
     ("/street", "street", May.SEE_PEOPLE),
     ("/manager", "manager", May.SEE_EFFECT),
-    ("/edit", "edit", May.MANAGE_HELPERS),
     ("/sheet", "sheet", May.SEE_PEOPLE),
 )
 """Path, name in the catalogue, and what a role needs to be shown the way there."""

@@ -9,9 +9,9 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from api.console import errands, sheet
+from api.console import community, errands, manager, sheet
 
-PAGES: Final = (errands.router, sheet.router, sheet.notes_router)
+PAGES: Final = (community.router, manager.router, errands.router, sheet.router, sheet.notes_router)
 
 router = APIRouter()
 for part in PAGES:

@@ -8,7 +8,7 @@ through the API.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from psycopg.rows import class_row
 
@@ -57,7 +57,6 @@ class DeviceHealth:
     place: str | None
     online: bool | None
     seen_at: datetime | None
-    battery_pct: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +89,17 @@ class Earlier:
     priority: str
     outcome: str | None
     raised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A drill, and after how many seconds somebody took it; None: nobody has."""
+
+    id: UUID
+    kind: str
+    raised_at: datetime
+    estate: str
+    answered_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +171,6 @@ async def of_buildings(connection: Connection, scope: Scope, now: datetime, acco
         return await cursor.fetchall()
 
 
-async def one_resident(connection: Connection, id_: str, scope: Scope, now: datetime) -> Covered | None:
-    """Return one flagged resident with their coverage."""
-    async with connection.cursor(row_factory=class_row(Covered)) as cursor:
-        await cursor.execute(_COVERED + " AND r.id = %(id)s", _facts(scope, now, id=id_))
-        return await cursor.fetchone()
-
-
 async def counts(connection: Connection, scope: Scope, now: datetime) -> tuple[int, int]:
     """Return how many flagged residents there are, and how many of them are not protected."""
     cursor = await connection.execute(
@@ -187,7 +190,7 @@ async def device_health(
             """
             SELECT d.id, d.kind, d.node, e.name AS estate_name,
                    nullif(concat_ws(' · ', z.building, z.name), '') AS place,
-                   n.online, greatest(d.seen_at, n.seen_at) AS seen_at, NULL::float AS battery_pct
+                   n.online, greatest(d.seen_at, n.seen_at) AS seen_at
             FROM device d JOIN node n ON n.id = d.node JOIN estate e ON e.id = n.estate
             LEFT JOIN zone z ON z.id = d.zone
             WHERE d.retired_at IS NULL AND n.retired_at IS NULL AND n.synthetic IS DISTINCT FROM 'canary'
@@ -245,19 +248,6 @@ async def earlier(connection: Connection, resident: str, but: UUID | None, limit
         return await cursor.fetchall()
 
 
-async def signs_of_life(
-    connection: Connection, home: str, since: datetime, until: datetime
-) -> list[tuple[datetime, str]]:
-    """Return (time, device kind) of the events in a home, for its time line."""
-    cursor = await connection.execute(
-        """
-        SELECT time, kind FROM heard_in(%s, %s, %s, 2000)
-        """,
-        [home, since, until],
-    )
-    return await cursor.fetchall()
-
-
 async def search(connection: Connection, scope: Scope, words: str, limit: int = 30) -> list[Hit]:
     """Find residents (name, telephone, id), devices and places by a part of what they are called."""
     like = f"%{words.replace('%', '').replace('_', '')}%"
@@ -303,17 +293,19 @@ async def consents(connection: Connection) -> list[tuple[str, int, int]]:
     return await cursor.fetchall()
 
 
-async def synthetic_alerts(connection: Connection, since: datetime, limit: int = 50) -> list[dict[str, Any]]:
-    """Return drills and demonstrations as they were answered, the latest first."""
-    cursor = await connection.execute(
-        """
-        SELECT a.id, a.kind, a.raised_at, a.outcome, e.name, a.synthetic,
-               (SELECT extract(epoch FROM min(t.at) - a.raised_at) FROM alert_transition t
-                WHERE t.alert = a.id AND t.action = 'acknowledge')
-        FROM alert a JOIN estate e ON e.id = a.estate
-        WHERE a.synthetic = 'drill' AND a.raised_at >= %s ORDER BY a.raised_at DESC LIMIT %s
-        """,
-        [since, limit],
-    )
-    names = ("id", "kind", "raised_at", "outcome", "estate", "synthetic", "answered_s")
-    return [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
+async def drills(connection: Connection, scope: Scope, since: datetime) -> list[Drill]:
+    """Return drills as they were answered, the latest first."""
+    async with connection.cursor(row_factory=class_row(Drill)) as cursor:
+        await cursor.execute(
+            """
+            SELECT a.id, a.kind, a.raised_at, e.name AS estate,
+                   (SELECT extract(epoch FROM min(t.at) - a.raised_at)::float FROM alert_transition t
+                    WHERE t.alert = a.id AND t.action = 'acknowledge') AS answered_s
+            FROM alert a JOIN estate e ON e.id = a.estate
+            WHERE a.synthetic = 'drill' AND a.raised_at >= %(since)s
+              AND (%(estates)s::text[] IS NULL OR a.estate = ANY (%(estates)s))
+            ORDER BY a.raised_at DESC LIMIT 50
+            """,
+            {"since": since, "estates": None if scope.estates is None else sorted(scope.estates)},
+        )
+        return await cursor.fetchall()

@@ -1,0 +1,127 @@
+"""`/community`: the estates as a plan, residents with what covers them, devices, search; `/street`.
+
+Neighbours: `vigil.store.overview` reads, `api.console.plan` draws.  A list of residents is a look at
+each of them, and written down.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, Response
+
+from api.access import Identity, May, Role
+from api.auth import SomebodyDep, require
+from api.console.pages import about, local_time, page_data, render
+from api.console.plan import draw
+from api.fields import PLAIN
+from api.services import Services, ServicesDep
+from vigil.store import accounts, board, overview, tasks
+
+if TYPE_CHECKING:
+    from vigil.store.board import Card
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+SIZE: Final = 100
+PageQuery = Annotated[int, Query(ge=0, le=1000)]
+
+
+async def frame(request: Request, services: Services, identity: Identity) -> dict[str, Any]:
+    """Collect what the frame of every page beside the board needs."""
+    community, zone = await about(services)
+    return {
+        "identity": identity,
+        "community": community,
+        "data": page_data(request, identity, zone),
+        "local": local_time(zone),
+    }
+
+
+@router.get("/community")
+async def community_page(request: Request, services: ServicesDep, identity: SomebodyDep) -> Response:
+    """Show the plan of each estate, and who is not protected."""
+    require(identity, May.SEE_PEOPLE)
+    now = services.clock()
+    facts = await frame(request, services, identity)
+    async with services.scoped(identity) as connection:
+        spots = await overview.plan(connection, identity.scope)
+        residents, bare = await overview.counts(connection, identity.scope, now)
+        gaps = await overview.covered(connection, identity.scope, now, size=20, gaps=True)
+        seen = [one.id for one in gaps]
+        await accounts.note_accesses(connection, seen, identity.actor, "care", "coverage", now)
+    return render(
+        request, "community.html", **facts, plans=draw(spots), residents=residents, bare=bare, gaps=gaps
+    )
+
+
+@router.get("/community/residents")
+async def residents_page(
+    request: Request, services: ServicesDep, identity: SomebodyDep, page: PageQuery = 0
+) -> Response:
+    """List residents with their coverage, who is unprotected first."""
+    require(identity, May.SEE_PEOPLE)
+    now = services.clock()
+    facts = await frame(request, services, identity)
+    async with services.scoped(identity) as connection:
+        found = await overview.covered(connection, identity.scope, now, page=page, size=SIZE)
+        seen = [one.id for one in found]
+        await accounts.note_accesses(connection, seen, identity.actor, "care", "list", now)
+    return render(request, "residents.html", **facts, residents=found, page=page, size=SIZE)
+
+
+@router.get("/community/devices")
+async def devices_page(
+    request: Request, services: ServicesDep, identity: SomebodyDep, page: PageQuery = 0
+) -> Response:
+    """List devices with their health, who is away first."""
+    require(identity, May.SEE_PEOPLE)
+    facts = await frame(request, services, identity)
+    async with services.scoped(identity) as connection:
+        found = await overview.device_health(
+            connection, identity.scope, services.clock(), page=page, size=SIZE
+        )
+    return render(request, "devices.html", **facts, devices=found, page=page, size=SIZE)
+
+
+@router.get("/community/search")
+async def search_page(
+    request: Request,
+    services: ServicesDep,
+    identity: SomebodyDep,
+    q: Annotated[str, Query(max_length=100, pattern=PLAIN)] = "",
+) -> Response:
+    """Find residents, devices and places."""
+    require(identity, May.SEE_PEOPLE)
+    words = q.strip()
+    facts = await frame(request, services, identity)
+    async with services.scoped(identity) as connection:
+        hits = await overview.search(connection, identity.scope, words) if words else []
+        seen = [hit.id for hit in hits if hit.what == "resident"]
+        await accounts.note_accesses(connection, seen, identity.actor, "care", "search", services.clock())
+    return render(request, "search.html", **facts, words=words, hits=hits)
+
+
+@router.get("/street")
+async def street_page(request: Request, services: ServicesDep, identity: SomebodyDep) -> Response:
+    """Show what was handed up and who answers for it, and what is open in each estate."""
+    require(identity, May.SEE_PEOPLE)
+    facts = await frame(request, services, identity)
+    async with services.scoped(identity) as connection:
+        ups = await tasks.hand_ups(connection, identity.scope, 100, None)
+        cards = await board.open_cards(connection, identity.scope)
+    return render(
+        request,
+        "street.html",
+        **facts,
+        hand_ups=ups,
+        estates=_by_estate(cards),
+        takes=identity.role is Role.STREET_CENTRE,
+    )
+
+
+def _by_estate(cards: list[Card]) -> dict[str, list[Card]]:
+    found: dict[str, list[Card]] = {}
+    for card in cards:
+        found.setdefault(card.names.estate or card.alert.estate, []).append(card)
+    return found

@@ -1,0 +1,165 @@
+"""The pages beside the board: they open, fit a phone, speak both languages, and are accessible."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.console.conftest import PHONE
+from vigil.alerts import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Page
+
+    from tests.console.conftest import Console
+
+pytestmark = pytest.mark.integration
+
+PAGES = (
+    *("/", "/round", "/sheet", "/sheet/notes", "/community", "/community/residents", "/community/devices"),
+    *("/community/search?q=王", "/duty", "/street", "/manager"),
+)
+LONG = "欧阳" + "明" * 40
+COMMUNITY = """
+    UPDATE estate SET name = '阳光家园一区（含地铁站北侧新建三期）' WHERE id = 'e1';
+    INSERT INTO zone (id, estate, name, building, floor, x_m, y_m)
+        SELECT 'p' || n, 'e1', n % 4 + 1 || '单元 ' || n, n / 4 + 1 || '号楼', n % 6 + 1, n * 13 % 200, n * 29 % 140
+        FROM generate_series(1, 40) n;
+    INSERT INTO resident (id, estate, home, name, phone, flagged, risk, profile)
+        SELECT 'p' || n, 'e1', 'p' || n, '居民' || n, '1380000' || (1000 + n), true, n % 3 + 1,
+               '{"key_holders": [{"name": "张伟", "phone": "13900000002", "relation": "子"}]}'
+        FROM generate_series(1, 40) n;
+    UPDATE resident SET name = '欧阳' || repeat('明', 40) WHERE id = 'p3';
+    INSERT INTO node (id, estate, online, seen_at) VALUES ('n1', 'e1', true, now()), ('n2', 'e1', false, now());
+    INSERT INTO device (id, node, zone, kind) SELECT 'w' || n, 'n' || n % 2 + 1, 'p' || n, 'wearable'
+        FROM generate_series(1, 30) n;
+    INSERT INTO beat (account, estate, building) VALUES ('li', 'e1', '2号楼');
+"""
+
+
+@pytest.fixture
+def peopled(console: Console) -> Console:
+    """A community with homes, devices, somebody with a very long name, and alerts."""
+    console.do(console.world.person("li", "supervisor"))
+
+    async def people() -> None:
+        async with console.world.pool.connection() as connection:
+            await connection.execute(COMMUNITY.encode())
+
+    console.do(people())
+    console.raise_alert("resident:p3", resident="p3")
+    console.raise_alert(priority=Priority.HIGH)
+    return console
+
+
+def wrong(page: Page) -> Iterator[str]:
+    """What axe finds, in words."""
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+    for one in found.response["violations"]:
+        where = [(node["target"], node["failureSummary"][:200]) for node in one["nodes"][:2]]
+        yield f"{page.url}: {one['id']}: {where}"
+
+
+def shown(page: Page, url: str) -> None:
+    page.goto(url, wait_until="domcontentloaded")
+    expect(page.locator("h1").first).to_be_attached()
+
+
+@pytest.mark.parametrize(("theme", "language"), [("night", "en-GB"), ("day", "zh-CN")])
+def test_axe_finds_nothing_on_any_page_by_night_or_by_day(
+    peopled: Console, theme: str, language: str, picture: Callable[[Page, str], None]
+) -> None:
+    page = peopled.sign_in("li", role="supervisor", language=language)
+    page.context.add_cookies([{"name": "theme", "value": theme, "url": peopled.world.url}])
+    found: list[str] = []
+    for path in PAGES:
+        shown(page, peopled.world.url + path)
+        found += wrong(page)
+        name = path.partition("?")[0].strip("/").replace("/", "-") or "board"
+        picture(page, f"desk-{language[:2]}-{name}")
+    assert found == []
+
+
+@pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
+def test_every_page_fits_a_phone(
+    peopled: Console, language: str, picture: Callable[[Page, str], None]
+) -> None:
+    page = peopled.sign_in("li", role="supervisor", language=language, size=PHONE)
+    too_wide = []
+    for path in PAGES:
+        shown(page, peopled.world.url + path)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        too_wide += [(path, width)] if width > PHONE["width"] else []
+        name = path.partition("?")[0].strip("/").replace("/", "-") or "board"
+        picture(page, f"phone-{language[:2]}-{name}")
+    assert too_wide == []
+
+
+def test_who_is_not_protected_is_named_first_and_found_by_name(peopled: Console) -> None:
+    page = peopled.sign_in("li", role="supervisor")
+    page.goto(f"{peopled.world.url}/community/residents")
+    expect(page.locator("tbody tr").first).not_to_contain_text("Covered")
+    page.fill("[name=q]", LONG)
+    page.press("[name=q]", "Enter")
+    expect(page.locator(".my-doors li")).to_have_count(1)
+
+
+def test_pages_say_so_where_there_is_nothing(console: Console) -> None:
+    page = console.sign_in("li", role="supervisor")
+    page.goto(f"{console.world.url}/round")
+    expect(page.get_by_text("Nothing is asked of you now.")).to_be_visible()
+    page.goto(f"{console.world.url}/sheet/notes")
+    expect(page.get_by_text("Nothing was noted on a fallback sheet.")).to_be_visible()
+
+
+def test_the_figures_are_to_be_had_as_a_table(peopled: Console) -> None:
+    page = peopled.sign_in("li", role="supervisor")
+    text = page.context.request.get(f"{peopled.world.url}/manager.csv?days=30").text()
+    assert "\nalerts,,2" in text.replace("\r", "")
+
+
+def test_a_grid_workers_outcome_waits_without_signal_and_arrives_afterwards(
+    peopled: Console, picture: Callable[[Page, str], None]
+) -> None:
+    alert = peopled.raise_alert("resident:p1", resident="p1")
+    page = peopled.sign_in("chen", role="grid_worker", size=PHONE)
+
+    async def give() -> None:
+        officer = await peopled.world.person("zhao")
+        answer = await officer.post(f"/api/v1/alerts/{alert}/tasks", json={"account": "chen"})
+        assert answer.status_code == 201, answer.text
+
+    peopled.do(give())
+    page.goto(f"{peopled.world.url}/round")
+    page.context.set_offline(True)
+    page.get_by_role("button", name="What did you find?").click()
+    page.get_by_role("button", name="Seen, is well").click()
+    expect(page.locator("#signal")).to_contain_text("1 to be sent")
+    expect(page.locator('.noted li[data-state="waits"]')).to_have_count(1)
+    picture(page, "phone-round-offline")
+    page.context.set_offline(False)
+    expect(page.locator('.noted li[data-state="sent"]')).to_have_count(1)
+    expect(page.locator("#signal")).to_be_hidden()
+    peopled.complaints.clear()  # the cut itself
+
+
+def test_a_handover_is_offered_and_a_refusal_stands_where_one_types(peopled: Console) -> None:
+    async def shift() -> None:
+        async with peopled.world.pool.connection() as connection:
+            await connection.execute(
+                "INSERT INTO shift (account, duty, starts_at, ends_at)"
+                " VALUES ('li', 'officer', now() - interval '1 hour', now() + interval '8 hours')"
+            )
+
+    peopled.do(shift())
+    page = peopled.sign_in("li", role="supervisor")
+    page.goto(f"{peopled.world.url}/duty")
+    page.fill("[name=account]", "no such!")
+    page.get_by_role("button", name="Offer the duty").click()
+    expect(page.locator(".field-error")).to_be_visible()
+    peopled.complaints[:] = [c for c in peopled.complaints if "422" not in c]
