@@ -42,7 +42,9 @@ def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
         Stop: The address is taken or not ours.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as bound:
+    # Named as TCP, for asyncio sends at once (TCP_NODELAY) only on what is named so: without it what
+    # is written while the last piece is not yet confirmed waits for up to 40 ms.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((host, port))
