@@ -120,7 +120,7 @@ def test_a_list_says_whose_certificates_they_were_to_whoever_trusts_its_authorit
     box_of = Revoked("1f", NOW, "n1")
     pem = pki.revocation_list(OURS, [box_of], NOW)
     listed = pki.read_list(OURS.pem, pem, NOW)
-    assert (listed.boxes, listed.made_at) == ({box_of}, NOW - pki.SKEW)
+    assert (listed.boxes, listed.made_at) == (frozenset({box_of}), NOW - pki.SKEW)
     for error, authority, text, now in (
         ("not_ours", THEIRS.pem, pem, NOW),
         ("expired", OURS.pem, pem, NOW + pki.LIST_LASTS + timedelta(seconds=1)),
