@@ -151,3 +151,11 @@ async def lose_the_database(console: Console) -> None:
         raise Unavailable("the database", "gone")
 
     console.world.hub.advance = away  # type: ignore[method-assign]  # a fault, injected
+
+
+def test_signing_out_leaves_no_copy_behind(console: Console) -> None:
+    page = console.sign_in("li")
+    kept(page)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("[name=password]")).to_be_visible()
+    assert page.evaluate("caches.has('vigil-kept')") is False

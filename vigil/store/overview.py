@@ -115,8 +115,10 @@ class Hit:
 _DEVICES_OF: Final = """
     SELECT count(*) AS devices, bool_or(n.online IS NOT FALSE) AS online, max(n.seen_at) AS seen_at
     FROM device d JOIN node n ON n.id = d.node AND n.retired_at IS NULL
-    WHERE d.retired_at IS NULL AND (d.zone = r.home OR d.id IN (
-        SELECT x.device FROM assignment x WHERE x.resident = r.id AND x.since <= %(now)s AND %(now)s < x.until))
+    WHERE d.retired_at IS NULL AND d.id IN (
+        SELECT h.id FROM device h WHERE h.zone = r.home
+        UNION ALL
+        SELECT x.device FROM assignment x WHERE x.resident = r.id AND x.since <= %(now)s AND %(now)s < x.until)
 """
 _COVERED: Final = f"""
     SELECT r.id, r.name, r.estate, e.name AS estate_name, z.building, z.floor, z.name AS home, r.phone, r.risk,
@@ -214,16 +216,17 @@ async def plan(connection: Connection, scope: Scope, estate: str | None = None) 
                        ARRAY['critical', 'high', 'medium', 'trouble'], a.priority))
                     FILTER (WHERE a.priority IS NOT NULL))[1] AS alert
             FROM zone z JOIN estate e ON e.id = z.estate
-            LEFT JOIN LATERAL (
-                SELECT count(*) AS devices, count(*) FILTER (WHERE n.online IS FALSE) AS offline
+            LEFT JOIN (
+                SELECT d.zone, count(*) AS devices, count(*) FILTER (WHERE n.online IS FALSE) AS offline
                 FROM device d JOIN node n ON n.id = d.node
-                WHERE d.zone = z.id AND d.retired_at IS NULL) d ON true
-            LEFT JOIN LATERAL (
-                SELECT a.priority FROM alert a
-                WHERE a.zone = z.id AND a.estate = z.estate AND a.state NOT IN ('resolved', 'reviewed')
-                  AND a.synthetic IS DISTINCT FROM 'canary'
-                ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'trouble'], a.priority) LIMIT 1
-            ) a ON true
+                WHERE d.retired_at IS NULL GROUP BY d.zone) d ON d.zone = z.id
+            LEFT JOIN (
+                SELECT zone, (array_agg(priority ORDER BY array_position(
+                    ARRAY['critical', 'high', 'medium', 'trouble'], priority)))[1] AS priority
+                FROM alert
+                WHERE state NOT IN ('resolved', 'reviewed') AND synthetic IS DISTINCT FROM 'canary'
+                GROUP BY zone
+            ) a ON a.zone = z.id
             WHERE (%(estates)s::text[] IS NULL OR z.estate = ANY (%(estates)s))
               AND (%(estate)s::text IS NULL OR z.estate = %(estate)s)
             GROUP BY z.estate, e.name, z.building, CASE WHEN z.building IS NULL THEN z.id END

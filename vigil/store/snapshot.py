@@ -27,9 +27,11 @@ _RESIDENTS = """
         SELECT jsonb_agg(jsonb_build_object('device', d.id, 'node', d.node, 'kind', d.kind)) AS protections,
                max(d.seen_at) AS seen_at
         FROM device d
-        WHERE d.retired_at IS NULL AND (d.zone = r.home OR EXISTS (
-            SELECT FROM assignment x
-            WHERE x.device = d.id AND x.resident = r.id AND x.since <= %(now)s AND %(now)s < x.until))
+        WHERE d.retired_at IS NULL AND d.id IN (
+            SELECT h.id FROM device h WHERE h.zone = r.home
+            UNION ALL
+            SELECT x.device FROM assignment x
+            WHERE x.resident = r.id AND x.since <= %(now)s AND %(now)s < x.until)
     ) d ON true
     LEFT JOIN LATERAL (
         SELECT string_agg(kind || ' ' || state, ', ' ORDER BY raised_at) AS state
