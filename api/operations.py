@@ -7,6 +7,7 @@ same proof of a contact over HTTP.  Addresses hold secrets, and are read from st
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -19,10 +20,11 @@ from api.escalation.messages import verification
 from api.escalation.policies import Channel
 from vigil.alerts import Priority
 from vigil.errors import Rejected, Stop, Unavailable
-from vigil.store import alerts, staff
+from vigil.store import alerts, drills, staff
 from vigil.store.alerts import NewAlert
 from vigil.store.board import Scope
 from vigil.store.detections import Detection, insert_detections
+from vigil.store.drills import DrillRow
 from vigil.store.seed import put_rows
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from vigil.store.staff import ContactRow
 
 EVERYWHERE: Final = Scope(None)
+TEST_FOR: Final = timedelta(minutes=15)
+"""How long a test alert pages: longer than any policy takes to reach the last person."""
 
 
 def describe(things: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -162,7 +166,7 @@ async def _contact(connection: Connection, chosen: argparse.Namespace) -> Contac
 
 
 async def raise_drill(pool: Pool, chosen: argparse.Namespace, clock: Clock, _sender: Sender) -> None:
-    """Raise a drill, so that everybody sees whether they are told.
+    """Raise a drill's alert, and let it page for `TEST_FOR`, so that everybody sees whether they are told.
 
     Raises:
         Stop: No such estate.
@@ -190,6 +194,18 @@ async def raise_drill(pool: Pool, chosen: argparse.Namespace, clock: Clock, _sen
             synthetic="drill",
             made_at=now,
         )
+        test = DrillRow(
+            id=f"test-{id_}",
+            estate=chosen.estate,
+            kind="test",
+            scenario=summary["en"],
+            starts_at=now,
+            ends_at=now + TEST_FOR,
+            ended_at=None,
+            made_by="person:command",
+            made_at=now,
+        )
+        await drills.put(connection, test)
         await insert_detections(connection, [detection])
         alert = NewAlert(
             id=id_,
@@ -205,4 +221,5 @@ async def raise_drill(pool: Pool, chosen: argparse.Namespace, clock: Clock, _sen
             detection=id_,
         )
         raised = await alerts.raise_alert(connection, alert, now)
-    say(f"raised as a drill: alert {raised}; it ends when somebody closes it as a drill")
+    minutes = TEST_FOR / timedelta(minutes=1)
+    say(f"raised as a drill: alert {raised}; it pages for {minutes:.0f} min, or until somebody takes it")

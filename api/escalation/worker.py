@@ -128,9 +128,11 @@ class Escalator:
             notice = await escalation.claim_notice(connection, self.clock(), LEASE)
             if notice is None:
                 return False
-            about = await escalation.read_alert(connection, notice.alert)
+            about = await escalation.read_alert(connection, notice.alert, self.clock())
             person = await _person(connection, notice.account)
-        if not _is_wanted(notice, about):
+        if not about.pages:
+            await self._end(notice, "no_drill")
+        elif not _is_wanted(notice, about):
             await self._end(notice, "taken")
         elif notice.channel == Channel.CONSOLE:
             await self._record_sent(notice)
@@ -251,7 +253,10 @@ def _is_wanted(notice: NoticeRow, about: AlertRow) -> bool:
 
 
 async def _decide(connection: Connection, row: CourseRow, now: datetime) -> None:
-    about = await escalation.read_alert(connection, row.alert)
+    about = await escalation.read_alert(connection, row.alert, now)
+    if not about.pages:
+        await escalation.end_course(connection, row.alert)
+        return
     stored = [_stored(policy) for policy in await escalation.policies(connection)]
     course = _course(row, about, stored, now)
     decision = planner.advance(course, _facts(about), now)

@@ -35,7 +35,11 @@ class CourseRow:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """What of an alert the planner and the notices need."""
+    """What of an alert the planner and the notices need.
+
+    Attributes:
+        pages: Whether anybody is to be told of it: false of a drill's alert while no drill is on.
+    """
 
     id: UUID
     kind: str
@@ -49,6 +53,7 @@ class AlertRow:
     building: str | None
     time_zone: str | None
     synthetic: str | None
+    pages: bool
     resident: str | None
     phone: str | None
     answer: str | None
@@ -108,12 +113,16 @@ class NoticeRecord:
 
 
 async def adopt(connection: Connection, now: datetime) -> int:
-    """Begin a course for every open alert that has none; canaries page nobody."""
+    """Begin a course for every open alert that has none.
+
+    Canaries page nobody, and drills nobody while none is on in their estate.
+    """
     cursor = await connection.execute(
         """
         INSERT INTO escalation (alert, round, policy, started_at, next, due_at)
         SELECT a.id, 0, 'null', %(now)s, 0, %(now)s FROM alert a
         WHERE a.state NOT IN ('resolved', 'reviewed') AND a.synthetic IS DISTINCT FROM 'canary'
+          AND (a.synthetic IS DISTINCT FROM 'drill' OR drill_is_on(a.estate, %(now)s))
           AND NOT EXISTS (SELECT FROM escalation e WHERE e.alert = a.id)
         ON CONFLICT DO NOTHING
         """,
@@ -135,8 +144,8 @@ async def claim_course(connection: Connection, now: datetime) -> CourseRow | Non
         return await cursor.fetchone()
 
 
-async def read_alert(connection: Connection, alert: UUID) -> AlertRow:
-    """Read an alert with the time since which it is in its state."""
+async def read_alert(connection: Connection, alert: UUID, now: datetime) -> AlertRow:
+    """Read an alert with the time since which it is in its state, and whether it pages now."""
     async with connection.cursor(row_factory=class_row(AlertRow)) as cursor:
         await cursor.execute(
             """
@@ -144,6 +153,7 @@ async def read_alert(connection: Connection, alert: UUID) -> AlertRow:
                    coalesce((SELECT max(t.at) FROM alert_transition t
                              WHERE t.alert = a.id AND t.from_state IS DISTINCT FROM t.to_state), a.raised_at) AS since,
                    a.silenced_until, a.estate, e.name AS estate_name, z.building, c.time_zone, a.synthetic,
+                   a.synthetic IS DISTINCT FROM 'drill' OR drill_is_on(a.estate, %(now)s) AS pages,
                    a.resident, r.phone, coalesce(page.answer, hub.answer) AS answer
             FROM alert a
             LEFT JOIN estate e ON e.id = a.estate LEFT JOIN community c ON c.id = e.community
@@ -155,9 +165,9 @@ async def read_alert(connection: Connection, alert: UUID) -> AlertRow:
                                WHERE x.resident = a.resident AND v.type = 'vigil.alarm.answer.v1'
                                  AND x.since <= v.time AND v.time < x.until AND v.time >= a.raised_at
                                ORDER BY v.time DESC LIMIT 1) hub ON true
-            WHERE a.id = %s
+            WHERE a.id = %(alert)s
             """,
-            [alert],
+            {"alert": alert, "now": now},
         )
         row = await cursor.fetchone()
     assert row is not None, "an escalation's alert is kept by its foreign key"  # noqa: S101 - said by the schema
@@ -265,7 +275,7 @@ async def note_undelivered(
 
 
 async def end_notice(connection: Connection, notice: UUID, ended: str, now: datetime) -> None:
-    """Record that a notice will not be sent: `taken` by somebody meanwhile, or nobody `unreachable`."""
+    """Record that a notice will not be sent: `taken` meanwhile, nobody `unreachable`, or `no_drill` on."""
     await connection.execute(
         "UPDATE notice SET ended = %s, ended_at = %s WHERE id = %s", [ended, now, notice]
     )

@@ -150,6 +150,8 @@ async def test_a_test_alert_is_a_drill_that_everybody_sees(world: World, databas
     assert await run(world, database, "alerts", "test", "e1") == 0
     (alert,) = (await li.get("/api/v1/alerts")).json()["alerts"]
     assert (alert["synthetic"], alert["priority"], alert["resident"]) == ("drill", "critical", None)
+    (drill,) = (await li.get("/api/v1/drills")).json()
+    assert (drill["kind"], drill["on"]) == ("test", True)
     with pytest.raises(Stop, match="no estate"):
         await run(world, database, "alerts", "test", "nowhere")
 

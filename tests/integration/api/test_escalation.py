@@ -69,7 +69,7 @@ class Night:
 
     async def state(self, alert: UUID) -> str:
         async with self.world.pool.connection() as connection:
-            return (await escalation.read_alert(connection, alert)).state
+            return (await escalation.read_alert(connection, alert, self.world.clock())).state
 
     @property
     def told(self) -> list[str]:
