@@ -1,4 +1,7 @@
-"""The watchdog: `python -m fallback`; and `python -m fallback unlock FILE` for a locked pack.
+"""The watchdog: `python -m fallback`.
+
+`python -m fallback unlock FILE` opens a locked pack; `python -m fallback checkpoints` writes the
+signatures under the platform's audit log.
 
 Everything is built here and passed on.  One loop turns `Watchdog.step`; beside it run the
 probes, the robot officer, the notices, and the `chores`: roster, packs, printing, the other
@@ -20,9 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
+import msgspec
 import structlog
 
 from fallback import (
+    checkpoints,
     configuration,
     lane,
     liveness,
@@ -111,7 +116,8 @@ class Process:
             officer = Officer(client, utc_now, self._watchdog.canary_of)
             checks = {"canaries": self._canary_trouble, "stream": lambda: officer.trouble}
             stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks))
-            port = stack.enter_context(serving(settings.fallback_host, settings.fallback_port, self._app()))
+            app, exercise = self._app()
+            port = stack.enter_context(serving(settings.fallback_host, settings.fallback_port, app))
             for courier in self._couriers:
                 node = courier.address.node
                 stack.enter_context(courier.running(partial(lane.ends, self._store, node)))
@@ -125,10 +131,10 @@ class Process:
                 officer.run(),
                 self._probe(plain),
                 self._tell(),
-                *self._chores.tasks(plain, platform, maker),
+                *self._chores.tasks(plain, platform, maker, exercise.end_overdue),
             )
 
-    def _app(self) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    def _app(self) -> tuple[Callable[[dict[str, Any], Any], Iterable[bytes]], Exercise]:
         signer = Signer(store.secret(self._store, "cookie", secrets.token_bytes(32)))
         page = Page(
             self._watchdog,
@@ -150,7 +156,7 @@ class Process:
             self._settings.fallback_printer,
         )
         exercise = Exercise(self._watchdog, self._store, self._library, utc_now, self._zone, page.show)
-        return page.app(desk.routes() | exercise.routes())
+        return page.app(desk.routes() | exercise.routes()), exercise
 
     # -- watching ------------------------------------------------------------------------
 
@@ -227,6 +233,12 @@ def unlock(path: Path, passphrase: str) -> None:
     sys.stdout.buffer.write(pack.unlock(path.read_bytes(), passphrase))
 
 
+def write_checkpoints(state: Path) -> None:
+    """Write the kept signatures under the audit log to standard output, a JSON object a line."""
+    for checkpoint in checkpoints.kept(Store(state)):
+        print(msgspec.json.encode(checkpoint).decode())
+
+
 def command(arguments: list[str]) -> None:
     """Run the process, or the command that stands on the line.
 
@@ -241,8 +253,10 @@ def command(arguments: list[str]) -> None:
             asyncio.run(Process(settings).run())
         case ["unlock", file]:
             unlock(Path(file), getpass.getpass("passphrase: "))
+        case ["checkpoints"]:
+            write_checkpoints(load(FallbackSettings).fallback_state)
         case _:
-            raise Stop("usage: python -m fallback, or python -m fallback unlock FILE")
+            raise Stop("usage: python -m fallback [unlock FILE | checkpoints]")
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from fallback import (
+    checkpoints,
     configuration,
     liaison,
     liveness,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     import httpx
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from fallback.papers import Facts
     from fallback.procedures import Procedure
@@ -136,7 +138,11 @@ class Chores:
         self._printed: set[tuple[str, datetime | None]] = set()
 
     def tasks(
-        self, plain: httpx.AsyncClient, platform: httpx.AsyncClient, maker: Maker
+        self,
+        plain: httpx.AsyncClient,
+        platform: httpx.AsyncClient,
+        maker: Maker,
+        end_drills: Callable[[datetime], None],
     ) -> list[Coroutine[None, None, None]]:
         """Return the tasks that the settings ask for.
 
@@ -144,15 +150,18 @@ class Chores:
             plain: Asks whoever is not the platform.
             platform: Asks the platform's API, with the watchdog's token.
             maker: Makes papers.
+            end_drills: Ends the drills whose time is over.
         """
-        return [*self._asking(platform), *self._papers(maker), *self._looking(plain)]
+        drills = self._every(liaison.DRILLS_S, "drills", partial(self._drills, platform, end_drills))
+        return [*self._asking(platform), *self._papers(maker), *self._looking(plain), drills]
 
     def _asking(self, platform: httpx.AsyncClient) -> list[Coroutine[None, None, None]]:
         settings, tasks = self._settings, []
-        if settings.fallback_roster_key is not None:
+        if (key := configuration.roster_key(settings)) is not None:
             fetch, exchange = partial(self._fetch, platform), partial(self._exchange, platform)
             tasks.append(self._every(snapshots.PERIOD.total_seconds(), "roster", fetch))
             tasks.append(self._every(liaison.PERIOD.total_seconds(), "exchange", exchange))
+            tasks.append(self._every(checkpoints.PERIOD_S, "audit", partial(self._keep_audit, platform, key)))
         if settings.fallback_roster_token is not None:
             judge = standings.Judge([estate.id for estate in self._watchdog.view().estates])
             tasks.append(self._every(standings.PERIOD_S, "standing", partial(self._ask, platform, judge)))
@@ -203,6 +212,12 @@ class Chores:
             _log.warning("no roster", error=str(error))
         self._note("roster", self._keeper.old(self._now()))
 
+    async def _keep_audit(self, client: httpx.AsyncClient, key: Ed25519PublicKey) -> None:
+        try:
+            self._note("audit", await checkpoints.look(client, self._store, key))
+        except Unavailable as error:
+            _log.info("no signature under the audit log", error=str(error))
+
     async def _exchange(self, client: httpx.AsyncClient) -> None:
         for estate in self._watchdog.view().estates:
             since = self._watchdog.owed_since(estate.id)
@@ -224,6 +239,16 @@ class Chores:
         self.standing = said
         self._facts += judge.notes(said, self._now())
         self._note("standing", None)
+
+    async def _drills(self, client: httpx.AsyncClient, end_drills: Callable[[datetime], None]) -> None:
+        end_drills(self._now())
+        instance = memory.secret(self._store, "instance", secrets.token_hex(4).encode()).decode()
+        if self._settings.fallback_roster_token is not None:
+            try:
+                await liaison.tell_drills(client, self._store, f"watchdog-{instance}")
+            except Unavailable as error:
+                _log.info("the platform does not hear of a drill", error=str(error))
+        self._note("drills", None)
 
     # -- papers --------------------------------------------------------------------------
 

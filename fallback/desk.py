@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vigil.roster import Resident
 
 CRITICAL: Final = ("resident", "result", "fell", "time")
-"""Fields of a paper that two people key in alike before they count."""
+"""Fields of a paper that two people key in alike before they count: who copies, copies errors."""
 SHOWN: Final = 60
 """Residents on one page; the rest follow as these are ticked off."""
 
@@ -194,7 +194,7 @@ class Desk:
     # -- papers --------------------------------------------------------------------------
 
     def paper(self, request: Request) -> Response:
-        """Take a paper form: the second time, its critical fields must say the same."""
+        """Take a paper form: the second time, by somebody else, its critical fields must say the same."""
         id_ = request.field("estate")
         number = request.field("form").rpartition("-")[2]
         if not number.isdecimal():
@@ -203,6 +203,7 @@ class Desk:
         check = self._paper_check(id_, facts, int(number), request)
         first = self._store.read("SELECT * FROM keyed WHERE estate = ? AND form = ?", id_, int(number))
         if first:
+            _somebody_else(str(first[0]["by"]), str(request.person))
             _compare(msgspec.json.decode(first[0]["facts"]), facts)
             self._keep(id_, check, request)
             verb = "paper confirmed"
@@ -325,6 +326,12 @@ class Desk:
     def _log(self, connection: Any, id_: str, request: Request, what: str, detail: str) -> None:
         drill = self._verdict_drill(id_)
         write_log(connection, self._now(), id_, f"person:{request.person}", what, detail, drill=drill)
+
+
+def _somebody_else(first: str, second: str) -> None:
+    if first == second:
+        detail = f"{first} has keyed this paper in already; the second time somebody else reads it"
+        raise Rejected("same_person", detail)
 
 
 def _compare(first: Mapping[str, str], second: Mapping[str, str]) -> None:

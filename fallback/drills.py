@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fallback.rounds import SEEN
 from fallback.words import Both
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fallback.procedures import Procedure
     from fallback.rounds import Check, Progress
@@ -29,6 +29,13 @@ INFORMED: Final = timedelta(seconds=60)
 FIRST_CONTACT: Final = timedelta(minutes=5)
 IN_TIME: Final = 1.0
 ACTION_DUE: Final = timedelta(days=14)
+
+
+def stage(row: Mapping[str, Any]) -> str:
+    """Return how far a drill's row has come, and so what the platform has to be told next."""
+    if row["ended_at"] is not None:
+        return "ended"
+    return "planned" if row["begun_at"] is None else "begun"
 
 
 @dataclass(frozen=True, slots=True)

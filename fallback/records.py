@@ -109,10 +109,20 @@ def keep_check(
     )
 
 
-def checks(store: Store, estate: str, since: datetime) -> list[Check]:
-    """Return what was found in an estate since a moment, oldest first."""
+def checks(store: Store, estate: str, since: datetime, *, drill: bool) -> list[Check]:
+    """Return what was found in an estate since a moment, oldest first.
+
+    Args:
+        store: Where it is kept.
+        estate: Which one.
+        since: That moment.
+        drill: With what was only practised, which counts for the drill and for nothing else.
+    """
     rows = store.read(
-        "SELECT * FROM checked WHERE estate = ? AND at >= ? ORDER BY at, id", estate, stamp_of(since)
+        "SELECT * FROM checked WHERE estate = ? AND at >= ? AND drill <= ? ORDER BY at, id",
+        estate,
+        stamp_of(since),
+        drill,
     )
     return [
         Check(

@@ -20,6 +20,9 @@ Rules
    `CANARY_GOOD`.
 7. `since` moves with the mode and with nothing else; in FALLBACK the causes only grow, so
    that the page still says why it was declared.
+8. A drill's mark hides nothing real: a hard cause takes it off, and people begin anew in earnest.
+   Only while a part is broken on purpose (*practising*: a component drill, until its end) do
+   hard causes carry the mark themselves.
 """
 
 from __future__ import annotations
@@ -89,7 +92,8 @@ class Verdict:
         reason: A person's words.
         well_since: Since when no cause at all has been seen; None while one stands.
         drill: Declared as an exercise.
-        declared_at: When the fallback was first declared; kept over recovery and relapse.
+        declared_at: When the fallback was first declared; kept over recovery and relapse, and set
+            anew when an exercise turns into earnest.
     """
 
     mode: Mode
@@ -124,18 +128,28 @@ def begin(now: datetime) -> Verdict:
     return Verdict(Mode.NORMAL, now)
 
 
-def look(verdict: Verdict, findings: Findings, now: datetime) -> Verdict:
-    """Take what a look found into the verdict (rules 2, 3 and 7)."""
+def look(verdict: Verdict, findings: Findings, now: datetime, *, practising: bool = False) -> Verdict:
+    """Take what a look found into the verdict (rules 2, 3, 7 and 8).
+
+    Args:
+        verdict: As it stood.
+        findings: What the look found.
+        now: Present time.
+        practising: A component drill is under way: something is broken on purpose.
+    """
+    turns_earnest = verdict.drill and bool(findings.hard) and not practising
     if verdict.mode is Mode.FALLBACK:
-        return _noted(verdict, findings, now)
+        noted = _noted(verdict, findings, now)
+        return replace(noted, drill=False, by=WATCHDOG, declared_at=now) if turns_earnest else noted
     if findings.hard:
-        first = verdict.declared_at or now
-        return Verdict(Mode.FALLBACK, now, causes=findings.causes, drill=verdict.drill, declared_at=first)
+        first = now if turns_earnest else verdict.declared_at or now
+        drill = practising and (verdict.drill or verdict.declared_at is None)
+        return Verdict(Mode.FALLBACK, now, causes=findings.causes, drill=drill, declared_at=first)
     if verdict.mode is Mode.RECOVERING:
         return _noted(verdict, findings, now)
     if findings.soft:
         since = verdict.since if verdict.mode is Mode.DEGRADED else now
-        return Verdict(Mode.DEGRADED, since, causes=findings.soft)
+        return Verdict(Mode.DEGRADED, since, causes=findings.soft, drill=practising)
     return _settled(verdict, now)
 
 

@@ -75,6 +75,13 @@ SCHEMA: Final = (
     CREATE TABLE action (id INTEGER PRIMARY KEY, drill INTEGER NOT NULL REFERENCES drill, what TEXT NOT NULL,
                          owner TEXT NOT NULL, due_at REAL NOT NULL, closed_at REAL, closed_by TEXT) STRICT;
     """,
+    """
+    ALTER TABLE drill ADD COLUMN minutes INTEGER NOT NULL DEFAULT 60;
+    ALTER TABLE drill ADD COLUMN told TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    CREATE TABLE checkpoint (id INTEGER PRIMARY KEY, signed BLOB NOT NULL, wrong TEXT) STRICT;
+    """,
 )
 """Scripts in order; the database's `user_version` says how many have been run."""
 BUSY_S: Final = 5.0

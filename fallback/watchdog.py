@@ -111,6 +111,7 @@ class Watchdog:
         with store_.transaction() as connection:
             self._boots = {node: lane.open_boot(connection, node, tokens()) for node in nodes}
         self._turns = dict.fromkeys(estates, 0)
+        self._practising: dict[str, datetime] = {}
         self._void()  # what an earlier start left under way cannot be judged any more
 
     def step(self, now: datetime, facts: Sequence[Fact] = ()) -> None:
@@ -205,28 +206,35 @@ class Watchdog:
             return Findings(seen.hard + canaries.hard, seen.soft + canaries.soft)
 
     def _look(self, id_: str, now: datetime) -> None:
-        self._enter(id_, state.look(self._verdicts[id_], self.findings(id_), now), now)
+        practising = now < self._practising.get(id_, now)
+        after = state.look(self._verdicts[id_], self.findings(id_), now, practising=practising)
+        self._enter(id_, after, now)
 
     def _enter(self, id_: str, after: Verdict, now: datetime) -> None:
         before, self._verdicts[id_] = self._verdicts[id_], after
         if after == before:
             return
+        earnest = before.drill and not after.drill and after.mode is Mode.FALLBACK
         with self._store.transaction() as connection:
             store.keep_verdict(connection, id_, after)
-            if after.mode is not before.mode:
-                self._announce(connection, id_, after, now)
-        if after.mode is not before.mode:
-            if after.mode is Mode.FALLBACK and before.declared_at is None:
+            if after.mode is not before.mode or earnest:
+                self._announce(connection, id_, after, now, earnest=earnest)
+        if after.mode is not before.mode or earnest:
+            if after.mode is Mode.FALLBACK and after.declared_at != before.declared_at:
                 self._welfare.begin_rounds(id_)
             self._cover(id_, now)
 
-    def _announce(self, connection: Connection, id_: str, verdict: Verdict, now: datetime) -> None:
+    def _announce(
+        self, connection: Connection, id_: str, verdict: Verdict, now: datetime, *, earnest: bool
+    ) -> None:
         detail = "; ".join(words.cause(cause).en for cause in verdict.causes)
         _log.warning("verdict", estate=id_, mode=verdict.mode, causes=detail)
         store.write_log(connection, now, id_, verdict.by, verdict.mode, detail, drill=verdict.drill)
         residents = self._welfare.residents(id_)
         high = sum(resident.risk >= HIGH for resident in residents)
-        told = words.notice(self.name(id_), verdict, self._zone, residents=len(residents), high=high)
+        told = words.notice(
+            self.name(id_), verdict, self._zone, residents=len(residents), high=high, earnest=earnest
+        )
         urgent = verdict.mode is Mode.FALLBACK
         store.add_notice(connection, now, id_, told.zh, told.en, urgent=urgent)
 
@@ -257,6 +265,16 @@ class Watchdog:
         with self._lock:
             self._enter(id_, state.declare(self._verdict(id_), person, reason, now, drill=drill), now)
 
+    def practise(self, id_: str, until: datetime) -> None:
+        """Expect a part to be broken on purpose until a moment; one that has passed ends it.
+
+        Raises:
+            NotFound: No such estate.
+        """
+        with self._lock:
+            self._verdict(id_)
+            self._practising[id_] = until
+
     def begin_recovery(self, id_: str, person: str, now: datetime) -> None:
         """Begin an estate's recovery, because a person has seen the platform work.
 
@@ -282,10 +300,8 @@ class Watchdog:
         """Return what stands between an estate and NORMAL."""
         with self._lock:
             good_since = canary.good_since(list(self._estates[id_].runs))
-            declared_at = self._verdicts[id_].declared_at
-        if declared_at is None:
-            return Gates(good_since, good_for=self._good_for)
-        unanswered = self._welfare.unanswered(id_, declared_at)
+            verdict = self._verdicts[id_]
+        unanswered = self._welfare.unanswered(id_, verdict)
         return Gates(good_since, unanswered, len(self.undecided(id_)), self._good_for)
 
     # -- what people see and owe ---------------------------------------------------------
@@ -310,11 +326,19 @@ class Watchdog:
         """Return the pairs on which a person has still to decide."""
         return self._welfare.undecided(id_, self._verdict(id_))
 
-    def round(self, id_: str) -> Round:
-        """Return who is to be seen in an estate, and how far people have come."""
+    def round(self, id_: str, of: Verdict | None = None) -> Round:
+        """Return who is to be seen in an estate, and how far people have come.
+
+        Args:
+            id_: The estate.
+            of: In this fallback, which may be over; without one, in the present.
+
+        Raises:
+            NotFound: No such estate.
+        """
         with self._lock:
             verdict, now = self._verdict(id_), self._stepped_at
-        return self._welfare.round(id_, verdict, now)
+        return self._welfare.round(id_, of or verdict, now)
 
     def verdict(self, id_: str) -> Verdict:
         """Return the verdict on an estate.

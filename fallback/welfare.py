@@ -102,11 +102,13 @@ class Welfare:
 
     # -- what people have done, and owe -----------------------------------------------------
 
-    def unanswered(self, estate: str, declared_at: datetime) -> int:
-        """Return how many unprotected intervals have no welfare result."""
-        owed = records.fallback_intervals(self._store, estate, declared_at)
-        earliest = min((each.since for each in owed), default=declared_at)
-        checks = records.checks(self._store, estate, earliest)
+    def unanswered(self, estate: str, verdict: Verdict) -> int:
+        """Return how many unprotected intervals of a fallback have no welfare result."""
+        if verdict.declared_at is None:
+            return 0
+        owed = records.fallback_intervals(self._store, estate, verdict.declared_at)
+        earliest = min((each.since for each in owed), default=verdict.declared_at)
+        checks = records.checks(self._store, estate, earliest, drill=verdict.drill)
         last_seen = {check.resident: check.at for check in checks if check.result in rounds.SEEN}
         return sum(last_seen.get(each.resident, _NEVER) < each.since for each in owed)
 
@@ -126,7 +128,8 @@ class Welfare:
         if since is None:
             return []
         alerts = records.late_alerts(self._store, estate, since)
-        return reconcile.reconcile(alerts, records.checks(self._store, estate, since))
+        checks = records.checks(self._store, estate, since, drill=verdict.drill)
+        return reconcile.reconcile(alerts, checks)
 
     def undecided(self, estate: str, verdict: Verdict) -> list[Pair]:
         """Return the pairs on which a person has still to decide."""
@@ -137,7 +140,8 @@ class Welfare:
         since = verdict.declared_at or verdict.since
         unprotected = self._to_be_seen(estate, since)
         residents = {resident.id: resident for resident in self.residents(estate)}
-        checks = records.checks(self._store, estate, min(unprotected.values(), default=since))
+        earliest = min(unprotected.values(), default=since)
+        checks = records.checks(self._store, estate, earliest, drill=verdict.drill)
         assigned = records.assignments(self._store)
         tasks = rounds.open_tasks(residents, unprotected, checks, assigned, since)
         high = [resident for resident in residents.values() if resident.risk >= HIGH]

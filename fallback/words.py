@@ -58,6 +58,7 @@ CAUSES: Final = {
         "边缘盒 {subject} 失联，部分老人无保护", "edge box {subject} is lost; residents are unprotected"
     ),
     "roster": Both("老人名单过旧：{detail}", "the roster is old: {detail}"),
+    "audit": Both("平台的操作记录被改动：{detail}", "somebody has touched the platform's record: {detail}"),
     "pack": Both("资料包未写成：{detail}", "the pack could not be written: {detail}"),
     "printer": Both("资料包未能打印：{detail}", "the pack could not be printed: {detail}"),
     "peer": Both("另一看门狗：{detail}", "the other watchdog: {detail}"),
@@ -104,7 +105,13 @@ MATCHES: Final = {
 }
 
 
-def notice(estate: str, verdict: Verdict, zone: tzinfo, *, residents: int = 0, high: int = 0) -> Both:
+DRILL: Final = "【演练 DRILL】"
+NO_DRILL: Final = "【不是演练 THIS IS NO DRILL】"
+
+
+def notice(
+    estate: str, verdict: Verdict, zone: tzinfo, *, residents: int = 0, high: int = 0, earnest: bool = False
+) -> Both:
     """Return a notice's title and body: the title holds what must be read from a lock screen.
 
     Args:
@@ -113,10 +120,11 @@ def notice(estate: str, verdict: Verdict, zone: tzinfo, *, residents: int = 0, h
         zone: For the times.
         residents: How many flagged residents are unprotected by it; names are never sent.
         high: How many of them are at high risk.
+        earnest: It was an exercise until now.
     """
     mode = MODES[verdict.mode]
-    drill = "【演练 DRILL】" if verdict.drill else ""
-    title = f"{drill}{estate}：{mode.zh} / {mode.en}"
+    mark = DRILL if verdict.drill else NO_DRILL if earnest else ""
+    title = f"{mark}{estate}：{mode.zh} / {mode.en}"
     since = f"{verdict.since.astimezone(zone):%Y-%m-%d %H:%M:%S}"
     lines = [f"自 {since} 起 / since {since}"]
     for item in verdict.causes:

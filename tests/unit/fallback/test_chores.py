@@ -31,7 +31,7 @@ def chores(store: Store, clock: FakeClock, facts: list[Fact], **settings: object
 async def notes(made: Chores, facts: list[Fact], code: str) -> Noted:
     """Let the chores run until one of them has noted something of this code."""
     async with httpx.AsyncClient() as client:
-        tasks = [asyncio.create_task(work) for work in made.tasks(client, client, Maker())]
+        tasks = [asyncio.create_task(work) for work in made.tasks(client, client, Maker(), lambda _now: None)]
         try:
             async with asyncio.timeout(20):
                 while True:

@@ -12,12 +12,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fallback import configuration, records
 from fallback.desk import Desk
 from fallback.exercise import Exercise
+from fallback.liveness import Process
 from fallback.page import Page
+from fallback.probes import Looked
 from fallback.reconcile import LateAlert
 from fallback.rounds import Result
+from fallback.senses import Noted
 from fallback.snapshot import Keeper
+from fallback.state import Mode, begin
+from fallback.store import write_log
 from fallback.watchdog import Watchdog
-from fallback.web import Signer
+from fallback.web import Signer, see
 from tests.unit.fallback.conftest import T0, FakeClock
 from vigil.roster import Contact, Resident, Roster, sign
 
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 
 KEY = Ed25519PrivateKey.generate()
 LIBRARY = configuration.library()
+API = Process("api", "http://api/readyz")
 
 
 def resident(id_: str, name: str, risk: int, phone: str) -> Resident:
@@ -44,13 +50,19 @@ class Desktop:
         made = Roster(community="c1", made_at=T0, estates={"e1": "北里"}, residents=people, staff=[])
         keeper.accept(msgspec.json.encode(sign(made, KEY)), T0)
         self.store, self.clock = store, clock
-        self.watchdog = Watchdog(store, {"e1": []}, [], lambda: "0" * 8, UTC, T0, lambda: keeper.roster)
+        self.watchdog = Watchdog(store, {"e1": []}, [API], lambda: "0" * 8, UTC, T0, lambda: keeper.roster)
         page = Page(self.watchdog, store, clock, UTC, None, Signer(b"key"))
         desk = Desk(self.watchdog, store, keeper, LIBRARY, clock, UTC, page.show)
         exercise = Exercise(self.watchdog, store, LIBRARY, clock, UTC, page.show)
         app = page.app(desk.routes() | exercise.routes())
+        self.exercise = exercise
         self.browser = httpx.Client(transport=httpx.WSGITransport(app), base_url="http://page")
-        self.browser.post("/login", data={"person": "李娜"})
+        self.sit_down("李娜")
+
+    def sit_down(self, person: str) -> None:
+        """Let somebody sign in at this browser."""
+        self.browser.cookies.clear()
+        self.browser.post("/login", data={"person": person})
         found = re.search(r'name="token" value="([0-9a-f]+)"', self.get("/declare/e1"))
         assert found
         self._token = found[1]
@@ -69,7 +81,7 @@ class Desktop:
         self.watchdog.step(self.clock.at)
 
     def seen(self) -> list[tuple[str, Result, str]]:
-        checks = records.checks(self.store, "e1", T0 - timedelta(days=1))
+        checks = records.checks(self.store, "e1", T0 - timedelta(days=1), drill=True)
         return [(each.resident, each.result, each.source) for each in checks]
 
 
@@ -161,29 +173,41 @@ def test_a_steps_tick_shows_who_did_it(desk: Desktop) -> None:
     assert desk.post("/tick", procedure="platform", step="platform-99").status_code == 404
 
 
-def test_a_paper_counts_when_it_was_keyed_twice_alike(desk: Desktop) -> None:
+def test_a_paper_counts_when_two_people_keyed_it_alike(desk: Desktop) -> None:
     desk.fall_back()
     desk.post("/paper", **PAPER)
     assert desk.seen() == []
     assert "keyed once" in desk.get("/reconcile/e1")
+    desk.sit_down("王强")
     desk.post("/paper", **PAPER)
+    assert "keyed once" not in desk.get("/reconcile/e1")
     assert desk.seen() == [("r1", Result.WELL, "paper")]
 
 
 def test_a_paper_that_was_keyed_differently_is_refused_and_says_where(desk: Desktop) -> None:
     desk.fall_back()
     desk.post("/paper", **PAPER)
+    desk.sit_down("王强")
     answer = desk.post("/paper", **PAPER | {"result": "helped"})
     assert answer.status_code == 422
     assert "result" in answer.text
     assert desk.seen() == []
 
 
+def test_who_keyed_a_paper_in_is_not_the_one_who_confirms_it(desk: Desktop) -> None:
+    desk.fall_back()
+    desk.post("/paper", **PAPER)
+    answer = desk.post("/paper", **PAPER)
+    assert (answer.status_code, desk.seen()) == (422, [])
+    assert "somebody else" in answer.text
+
+
 def test_a_written_time_is_the_latest_that_has_passed(desk: Desktop) -> None:
     desk.fall_back()
     desk.post("/paper", **PAPER | {"time": "23:50"})
+    desk.sit_down("王强")
     desk.post("/paper", **PAPER | {"time": "23:50"})
-    (check,) = records.checks(desk.store, "e1", T0 - timedelta(days=1))
+    (check,) = records.checks(desk.store, "e1", T0 - timedelta(days=1), drill=True)
     assert check.at == T0 - timedelta(hours=6, minutes=10)
 
 
@@ -240,6 +264,74 @@ def test_a_drill_is_planned_begun_ended_and_followed_up(desk: Desktop) -> None:
     assert desk.post("/drills/close-action", action="1").status_code == 404
 
 
+def test_a_fallback_is_closed_only_when_the_canary_has_been_good_for_ten_minutes(desk: Desktop) -> None:
+    desk.fall_back()
+    for id_ in ("r1", "r2"):
+        desk.post("/check", resident=id_, method="door", result="well", fell="no")
+    desk.post("/recover")
+    answer = desk.post("/close")
+    assert "the canary has not been good for 10 minutes" in answer.text
+    assert "welfare result" not in answer.text
+    assert desk.watchdog.verdict("e1").mode is Mode.RECOVERING
+
+
+def test_a_component_drill_marks_what_breaks_until_it_ends_by_itself(desk: Desktop) -> None:
+    desk.post("/drills/plan", kind="component", scenario="Kafka", planned="2026-03-02T06:00", minutes="10")
+    desk.post("/drills/begin", drill="1")
+    gone = Noted("roster", "there is none", desk.clock.at)
+    desk.watchdog.step(desk.clock.forward(2), [gone])
+    assert (desk.watchdog.verdict("e1").mode, desk.watchdog.verdict("e1").drill) == (Mode.DEGRADED, True)
+    desk.exercise.end_overdue(desk.clock.forward(597))
+    assert "结束并测量" in desk.get("/drills")
+    desk.exercise.end_overdue(desk.clock.forward(1))
+    desk.watchdog.step(desk.clock.forward(1))
+    assert not desk.watchdog.verdict("e1").drill
+    text = desk.get("/drills")
+    assert "✗ 发现 detected and declared: - (≤ 30 s)" in text
+    assert "Open actions" in text
+
+
+def test_a_component_drill_goes_on_after_the_watchdog_was_restarted(desk: Desktop) -> None:
+    desk.post("/drills/plan", kind="component", scenario="Kafka", planned="2026-03-02T06:00")
+    desk.post("/drills/begin", drill="1")
+    again = Watchdog(desk.store, {"e1": []}, [], lambda: "1" * 8, UTC, desk.clock.at)
+    Exercise(again, desk.store, LIBRARY, desk.clock, UTC, lambda *_: see("/"))
+    again.step(desk.clock.forward(2), [Noted("roster", "there is none", desk.clock.at)])
+    assert again.verdict("e1").drill
+
+
+def test_a_drill_is_measured_by_what_was_done_in_it_also_when_it_was_closed_before(desk: Desktop) -> None:
+    desk.post("/drills/plan", kind="unannounced", scenario="停电", planned="2026-03-02T06:00")
+    desk.post("/drills/begin", drill="1")
+    desk.watchdog.step(desk.clock.forward(60))
+    for id_ in ("r1", "r2"):
+        desk.post("/check", resident=id_, method="door", result="well", fell="no")
+    desk.watchdog._good_for = timedelta(0)
+    desk.post("/recover")
+    with desk.store.transaction() as connection:
+        write_log(connection, desk.clock.at, "e1", "person:li", "normal", drill=True)
+    desk.watchdog._verdicts["e1"] = begin(desk.clock.forward(1))
+    desk.post("/drills/end", drill="1")
+    text = desk.get("/drills")
+    assert "✓ 首次接触 first contact: 60 s" in text
+    assert "✓ 按时见到 seen in time: 100.0%" in text
+
+
+def test_what_was_practised_counts_for_nobody_when_an_exercise_turns_into_earnest(desk: Desktop) -> None:
+    desk.watchdog.declare("e1", "person:li", "exercise", desk.clock.at, drill=True)
+    desk.watchdog.step(desk.clock.forward(2))
+    desk.post("/check", resident="r1", method="door", result="well", fell="no")
+    assert desk.watchdog.gates("e1").unanswered == 1
+    broken = [Looked("http://api/readyz", "ConnectError", desk.clock.at, answers=False)] * 3
+    desk.watchdog.step(desk.clock.forward(1), broken)
+    verdict = desk.watchdog.verdict("e1")
+    assert (verdict.mode, verdict.drill) == (Mode.FALLBACK, False)
+    assert desk.watchdog.gates("e1").unanswered == 2
+    titles = [row["title"] for row in desk.store.read("SELECT title FROM notice ORDER BY id")]
+    assert titles[0].startswith("【演练 DRILL】")
+    assert titles[-1].startswith("【不是演练 THIS IS NO DRILL】")
+
+
 def test_what_people_do_in_a_drill_carries_its_mark(desk: Desktop) -> None:
     desk.watchdog.declare("e1", "person:li", "exercise", desk.clock.at, drill=True)
     desk.watchdog.step(desk.clock.forward(2))
@@ -254,6 +346,11 @@ def test_what_people_do_in_a_drill_carries_its_mark(desk: Desktop) -> None:
     [
         ("/drills/plan", {"kind": "surprise", "scenario": "x", "planned": "2026-03-02T06:30"}, 422),
         ("/drills/plan", {"kind": "tabletop", "scenario": "x", "planned": "soon"}, 422),
+        (
+            "/drills/plan",
+            {"kind": "tabletop", "scenario": "x", "planned": "2026-03-02T06:30", "minutes": "0"},
+            422,
+        ),
         ("/drills/begin", {"drill": "9"}, 404),
     ],
 )

@@ -55,6 +55,81 @@ def see(store: Store, at: float, result: Result = Result.WELL) -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_was_only_practised_answers_no_alert(store: Store) -> None:
+    api = FakeApi([shown("a1")])
+    with store.transaction() as connection:
+        check = Check("r1", T0 + timedelta(minutes=5), "li", Method.DOOR, Result.WELL, fell=False)
+        records.keep_check(connection, "e1", check, T0, drill=True)
+    await exchange(store, api)
+    assert api.handed == []
+
+
+class Listener:
+    """An API that hears of drills; `well` False answers nothing."""
+
+    def __init__(self) -> None:
+        self.well = True
+        self.heard: list[tuple[str, str]] = []
+        self.last: dict[str, Any] = {}
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if not self.well:
+            return httpx.Response(503)
+        self.heard.append((request.method, request.url.path))
+        if request.method == "PUT":
+            self.last = json.loads(request.content)
+        return httpx.Response(200, json={})
+
+
+async def tell(store: Store, listener: Listener) -> None:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(listener), base_url="http://api") as client:
+        await liaison.tell_drills(client, store, "w")
+
+
+@pytest.mark.asyncio
+async def test_the_platform_is_told_when_a_drill_is_planned_begins_and_ends_and_no_more(store: Store) -> None:
+    listener = Listener()
+    with store.transaction() as connection:
+        connection.execute(
+            "INSERT INTO drill (estate, kind, scenario, owner, planned_at, minutes)"
+            " VALUES ('e1', 'component', 'Kafka', 'li', ?, 45)",
+            [T0.timestamp()],
+        )
+    await tell(store, listener)
+    await tell(store, listener)
+    assert listener.heard == [("PUT", "/api/v1/drills/w-1")]
+    assert listener.last["ends_at"] == (T0 + timedelta(minutes=45)).isoformat()
+    for change, minutes in (
+        ("UPDATE drill SET begun_at = ?", 10),
+        ("UPDATE drill SET ended_at = ?", 20),
+    ):
+        with store.transaction() as connection:
+            connection.execute(change, [T0.timestamp() + 60 * minutes])
+        await tell(store, listener)
+    assert listener.last["starts_at"] == (T0 + timedelta(minutes=10)).isoformat()
+    assert listener.heard[1:] == [
+        ("PUT", "/api/v1/drills/w-1"),
+        ("PUT", "/api/v1/drills/w-1"),
+        ("POST", "/api/v1/drills/w-1/end"),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_platform_that_does_not_answer_is_told_later(store: Store) -> None:
+    listener = Listener()
+    with store.transaction() as connection:
+        connection.execute(
+            "INSERT INTO drill (estate, kind, scenario, owner, planned_at) VALUES ('e1', 'tabletop', 'x', 'li', 0)"
+        )
+    listener.well = False
+    with pytest.raises(Unavailable):
+        await tell(store, listener)
+    listener.well = True
+    await tell(store, listener)
+    assert len(listener.heard) == 1
+
+
+@pytest.mark.asyncio
 async def test_open_and_closed_alerts_of_the_time_without_the_platform_are_kept(store: Store) -> None:
     api = FakeApi([shown("a1"), shown("a2", "r2")], [shown("a3", state="resolved")])
     await exchange(store, api)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fallback.state import (
     CANARY_GOOD,
     SETTLE,
+    WATCHDOG,
     Cause,
     Findings,
     Gates,
@@ -132,11 +133,36 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
     assert len(open_gates(Gates(None, 1, 1), T0)) == 3
 
 
+def exercise() -> Verdict:
+    return declare(begin(T0), "person:li", "exercise", T0, drill=True)
+
+
 def test_a_drill_stays_a_drill_until_it_is_closed() -> None:
-    verdict = declare(begin(T0), "person:li", "exercise", T0, drill=True)
-    verdict = begin_recovery(look(verdict, HARD, T0), WELL, "person:li", T0)
+    verdict = begin_recovery(look(exercise(), SOFT, T0), WELL, "person:li", T0)
     assert verdict.drill
     assert not close(verdict, Gates(T0), "person:li", T0 + CANARY_GOOD).drill
+
+
+def test_what_really_breaks_in_a_drill_takes_its_mark_off_and_people_begin_anew() -> None:
+    later = T0 + timedelta(minutes=7)
+    verdict = look(exercise(), HARD, later)
+    assert (verdict.mode, verdict.drill, verdict.declared_at) == (Mode.FALLBACK, False, later)
+    assert (verdict.since, verdict.by) == (T0, WATCHDOG)
+    relapsed = look(begin_recovery(exercise(), WELL, "person:li", T0), HARD, later)
+    assert (relapsed.mode, relapsed.drill, relapsed.declared_at) == (Mode.FALLBACK, False, later)
+
+
+def test_what_is_broken_on_purpose_carries_the_drills_mark_until_the_drill_ends() -> None:
+    verdict = look(begin(T0), HARD, T0, practising=True)
+    assert (verdict.mode, verdict.drill) == (Mode.FALLBACK, True)
+    assert look(verdict, HARD, T0, practising=True).drill
+    assert not look(verdict, HARD, T0, practising=False).drill
+    assert look(begin(T0), SOFT, T0, practising=True).drill
+
+
+def test_a_component_drill_does_not_mark_a_fallback_that_was_real_before() -> None:
+    assert not look(fallen(), HARD, T0, practising=True).drill
+    assert not look(recovering(), HARD, T0, practising=True).drill
 
 
 @pytest.mark.parametrize(
@@ -174,6 +200,17 @@ def test_recovery_never_becomes_normal_by_itself(seen: list[tuple[Findings, floa
         now += timedelta(seconds=seconds)
         verdict = look(verdict, findings, now)
         assert verdict.mode in (Mode.RECOVERING, Mode.FALLBACK)
+
+
+@given(looks, st.booleans())
+def test_no_drills_mark_outlives_a_hard_cause_outside_of_a_component_drill(
+    seen: list[tuple[Findings, float]], practising: bool
+) -> None:
+    verdict, now = exercise(), T0
+    for findings, seconds in seen:
+        now += timedelta(seconds=seconds)
+        verdict = look(verdict, findings, now, practising=practising)
+    assert not look(verdict, HARD, now).drill
 
 
 @given(looks)

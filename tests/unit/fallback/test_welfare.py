@@ -104,7 +104,7 @@ class World:
         unprotected = self.watchdog.view().estates[0].unprotected
         seen = {
             check.resident
-            for check in records.checks(self.store, "e1", T0)
+            for check in records.checks(self.store, "e1", T0, drill=False)
             if check.result in SEEN and check.at >= unprotected.get(check.resident, self.now)
         }
         listed = {task.resident.id for task in self.watchdog.round("e1").tasks}
