@@ -8,6 +8,7 @@ re-send, nothing else.
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
@@ -74,13 +75,16 @@ class Downlink:
 def newest(records: Iterable[ConsumerRecord]) -> list[StoredReceipt]:
     """Return the highest receipt of each node, boot and lane: it says all that the lower ones say."""
     latest: dict[tuple[str, str, str], StoredReceipt] = {}
-    for record in records:
-        try:
-            receipt = receipts.decode(record.value or b"")
-        except UNREADABLE as error:
-            _log.warning("receipt skipped", error=str(error))
-            continue
+    for receipt in chain.from_iterable(map(_read, records)):
         key = (receipt.node, receipt.boot, receipt.lane)
         if key not in latest or latest[key].stored < receipt.stored:
             latest[key] = receipt
     return list(latest.values())
+
+
+def _read(record: ConsumerRecord) -> list[StoredReceipt]:
+    try:
+        return receipts.decode(record.value or b"")
+    except UNREADABLE as error:
+        _log.warning("receipts skipped", error=str(error))
+        return []

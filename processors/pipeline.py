@@ -317,8 +317,9 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         """Send receipts; where Kafka does not take them in time, the edges will ask again."""
         try:
             async with asyncio.timeout(RECEIPTS_S):
-                for receipt in given:
-                    await self._producer.send(topics.RECEIPT, receipts.encode(receipt), receipt.node.encode())
+                partitions = len(await self._producer.partitions_for(topics.RECEIPT)) if given else 0
+                for partition, record in receipts.packed(given, partitions):
+                    await self._producer.send(topics.RECEIPT, record, partition=partition)
             passing("processors.after_receipts")
         except (KafkaError, TimeoutError) as error:
             _log.warning("receipts lost", pipeline=self.name, error=repr(error))

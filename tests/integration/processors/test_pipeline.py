@@ -69,7 +69,8 @@ class Log:
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
             found = await consumer.getmany(timeout_ms=2000)
-        return [receipts.decode(r.value).stored for some in found.values() for r in some]
+        records = [record for some in found.values() for record in some]
+        return [receipt.stored for record in records for receipt in receipts.decode(record.value)]
 
     @asynccontextmanager
     async def member(self, handler: Any, *, batch: int = 100, joins: bool = False) -> AsyncIterator[Pipeline]:
