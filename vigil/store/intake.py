@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from datetime import date, datetime
     from uuid import UUID
 
-    from psycopg.types.multirange import Multirange
-
     from vigil.store.pool import Connection
 
 Key = tuple[str, str, str]
@@ -364,7 +362,7 @@ async def lock_accounted(connection: Connection, keys: Iterable[Key]) -> dict[Ke
     )
     cursor = await connection.execute(
         """
-        SELECT node, boot, lane, accounted FROM watermark
+        SELECT node, boot, lane, accounted::text FROM watermark
         WHERE (node, boot, lane) IN (SELECT * FROM unnest(%b::text[], %b::text[], %b::text[]))
         ORDER BY node, boot, lane FOR UPDATE
         """,
@@ -374,9 +372,14 @@ async def lock_accounted(connection: Connection, keys: Iterable[Key]) -> dict[Ke
     return {(node, boot, lane): _accounted(ranges) for node, boot, lane, ranges in rows}
 
 
-def _accounted(ranges: Multirange[int]) -> Accounted:
-    # PostgreSQL gives whole numbers as [first, after).
-    return Accounted(tuple(((r.lower or 0), (r.upper or 0) - 1) for r in ranges))
+def _accounted(ranges: str) -> Accounted:
+    """Read a multirange of whole numbers, which PostgreSQL writes as {[first,after),...}.
+
+    psycopg's own reader makes three objects of each; with a batch of 1,000 nodes that was a tenth of
+    the processors' work.
+    """
+    pairs = [pair.split(",") for pair in ranges[2:-2].split("),[")] if ranges != "{}" else []
+    return Accounted(tuple((int(first), int(after) - 1) for first, after in pairs))
 
 
 async def given_up(connection: Connection, again: Iterable[tuple[Key, int, UUID]]) -> set[UUID]:
