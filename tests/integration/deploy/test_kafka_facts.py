@@ -11,7 +11,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
+import vigil.kafka
 from deploy.embedded.servers import HOST, Kafka
+from vigil.settings import KafkaSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -173,6 +175,21 @@ async def test_two_members_share_the_partitions_and_one_takes_over_what_the_othe
             await asyncio.gather(until_assigned(first, 3), until_assigned(second, 3))
             assert first.assignment() | second.assignment() == set(ALL)
         await until_assigned(first, 6)
+
+
+@pytest.mark.asyncio
+async def test_a_member_that_leaves_in_the_first_generation_is_gone_for_whoever_comes_next(
+    kafka: Kafka,
+) -> None:
+    settings = KafkaSettings(kafka_bootstrap=bootstrap(kafka), kafka_idempotent=False)
+    await create(kafka)
+    async with vigil.kafka.consumer(settings, "first", "processors") as client, asyncio.timeout(30):
+        client.subscribe([TOPIC])
+        await until_assigned(client, 6)
+    async with admin(kafka) as client:
+        (answer,) = await client.describe_consumer_groups(["processors"])
+    (group,) = answer.to_object()["groups"]
+    assert (group["state"], group["members"]) == ("Empty", [])
 
 
 async def until_assigned(client: AIOKafkaConsumer, count: int) -> None:
