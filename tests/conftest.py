@@ -110,7 +110,7 @@ def _template(stack: Stack) -> str:
 
 @pytest.fixture
 def database(stack: Stack, _template: str) -> Iterator[str]:
-    """DSN of a database with the present schema and no rows, as its owner."""
+    """DSN of a database with the present schema and nothing in it but that every detector may alert."""
     yield from _temporary(stack.postgres.dsn, _template)
 
 
@@ -199,6 +199,7 @@ async def _migrate(dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         await migrate(connection)
         await connection.execute(EVERYTHING_ALERTS)
+        await connection.execute("DELETE FROM registry_change")
 
 
 async def _renew_topics(bootstrap: str) -> None:

@@ -18,7 +18,7 @@ from tests.integration.store.test_retention import Only
 from tests.making import BOOT, NOW
 from vigil.errors import Stop, TooNew
 from vigil.store import __main__ as command
-from vigil.store import intake, migrations
+from vigil.store import intake, migrations, rights
 from vigil.store.migrations import migrate, shipped
 from vigil.store.retention import trim
 
@@ -116,29 +116,38 @@ async def test_the_command_says_what_it_did(
 
 
 PLAIN = [migration.name for migration in shipped() if not migration.needs_timescale]
+RIGHTS_SINCE = "0150_scope.sql"
+
+
+async def migrate_as_then(connection: Any, last: str) -> None:
+    """Migrate as the version did whose last migration this is; before 0150 there were no rights to put."""
+
+    async def nothing(_connection: object) -> None:
+        pass
+
+    then = [migration for migration in shipped() if migration.name <= last]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(migrations, "shipped", lambda: then)
+        if last < RIGHTS_SINCE:
+            patched.setattr(rights, "put", nothing)
+        await migrate(connection)
 
 
 @pytest.mark.parametrize("last", PLAIN[:-1])
 async def test_from_any_state_there_ever_was_a_database_comes_to_the_present_with_its_rows(
-    empty_database: str, monkeypatch: pytest.MonkeyPatch, last: str
+    empty_database: str, last: str
 ) -> None:
-    then = [migration for migration in shipped() if migration.name <= last]
     async with connected(empty_database) as connection:
-        monkeypatch.setattr(migrations, "shipped", lambda: then)
-        await migrate(connection)
+        await migrate_as_then(connection, last)
         await intake.insert_events(connection, "event", [row(1)])
         await intake.insert_dead(connection, [dead(9)])
-        monkeypatch.undo()
         assert await migrate(connection) == [name for name in PLAIN if name > last]
         assert await intake.insert_events(connection, "event", [row(1), row(2)]) == {row(2).id}
         assert await intake.insert_dead(connection, [dead(9)]) == set()
 
 
-async def test_a_database_is_migrated_while_events_are_stored(
-    empty_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_database_is_migrated_while_events_are_stored(empty_database: str) -> None:
     """What is written goes on, and nothing of it fails."""
-    then = [migration for migration in shipped() if migration.name.startswith("0001")]
     migrated = asyncio.Event()
 
     async def write(dsn: str) -> int:
@@ -152,11 +161,9 @@ async def test_a_database_is_migrated_while_events_are_stored(
         return seq
 
     async with connected(empty_database) as connection:
-        monkeypatch.setattr(migrations, "shipped", lambda: then)
-        await migrate(connection)
-        monkeypatch.undo()
+        await migrate_as_then(connection, PLAIN[0])
         writer = asyncio.create_task(write(empty_database))
-        assert await migrate(connection) == [name for name in PLAIN if not name.startswith("0001")]
+        assert await migrate(connection) == PLAIN[1:]
         migrated.set()
         written = await writer
         assert await all_of(connection, "SELECT count(*) FROM event") == [(written,)]
