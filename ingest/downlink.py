@@ -1,90 +1,179 @@
 """What goes down to the edges: receipts, and the platform's state.
 
 Place in the flow: `processors` publish receipts on `vigil.receipt.v1` after each commit, and
-whichever member of ingest is alive passes them on.  A receipt that gets lost costs a
-re-send, nothing else.
+whichever member of ingest is alive passes them on: through `ingest.held`, over an `ingest.link` of
+its own.  As many as the broker may have unacknowledged go in one write.  A receipt that gets lost
+costs a re-send, nothing else; what was under way when a connection ended is published again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from itertools import chain
-from typing import TYPE_CHECKING, Final, Self
+import math
+from contextlib import suppress
+from itertools import chain, cycle
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import structlog
 from prometheus_client import Counter
 
+from ingest import wire
+from ingest.held import HOLD_S, Held
+from ingest.link import LEAVE_S, hello, opened, stay_connected
 from vigil import mqtt, receipts
 from vigil.events import UNREADABLE, PlatformState, encode
+from vigil.receipts import StoredReceipt
 from vigil.topics import RECEIPT, Kind, platform_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    import paho.mqtt.client as paho
     from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-    from vigil.receipts import StoredReceipt
+    from ingest.link import Link
+    from ingest.wire import Message, Puback
     from vigil.settings import MqttSettings
 
-WINDOW: Final = 100
-QUEUE: Final = 20_000
-"""Receipts that wait for the broker; more are dropped, and their events sent again."""
+    Sent: TypeAlias = StoredReceipt | str
+    """A receipt, or the community whose platform state was told."""
 
-passed = Counter("vigil_ingest_receipts_total", "Receipts passed down to edges.")
+WINDOW: Final = 500
+"""Most publishes that the broker has not acknowledged; less where it says so."""
+LOOK_S: Final = 1.0
+"""Longest wait for receipts while none is held."""
+
+passed = Counter("vigil_ingest_receipts_total", "Receipts passed down to edges: their broker has them.")
+dropped = Counter("vigil_ingest_receipts_dropped_total", "Receipts there was no room for; asked for again.")
+refused = Counter("vigil_ingest_downlink_refused_total", "Publishes that the broker will not deliver.")
 _log = structlog.get_logger(__name__)
 
 
 class Downlink:
     """Publishes to edges; an async context manager around its own connection."""
 
-    def __init__(self, settings: MqttSettings, client_id: str) -> None:
+    def __init__(self, settings: MqttSettings, client_id: str, *, hold_s: float = HOLD_S) -> None:
         self._settings = settings
-        self.client: paho.Client = mqtt.client(settings, client_id, window=WINDOW, clean=True)
-        self.client.max_queued_messages_set(QUEUE)
+        self._client_id = client_id
+        self._held = Held(hold_s)
+        self._states: dict[str, PlatformState] = {}
+        self._in_flight: dict[int, Sent] = {}
+        self._mids = cycle(range(1, 65536))
+        self._link: Link | None = None
+        self._window = 0
+        self._stopping = False
+        self._empty = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         """Start connecting; it goes on trying for ever."""
-        mqtt.connect(self.client, self._settings, window=WINDOW, clean=True)
-        self.client.loop_start()
+        keeping = stay_connected(self._client_id, self._connect, self._part)
+        self._task = asyncio.create_task(keeping, name=f"mqtt {self._client_id}")
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
-        """Disconnect."""
-        self.client.disconnect()
-        await asyncio.to_thread(self.client.loop_stop)
+        """Pass down what is held, for as long as a broker is quick to take it, and disconnect."""
+        self._stopping = True
+        self._pump()
+        if self._in_flight:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), LEAVE_S)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
     def trouble(self) -> str | None:
         """Return what keeps this connection from working, for `/readyz`."""
-        return None if self.client.is_connected() else "MQTT connection for receipts is down"
+        return None if self._link is not None else "MQTT connection for receipts is down"
+
+    async def _connect(self) -> Link:
+        reader = wire.Reader(self._settings.mqtt_protocol, publishes=True)
+        link = await opened(self._settings, reader, _not_subscribed, self._acknowledged)
+        try:
+            introduction = hello(self._settings, self._client_id, session_s=0, window=WINDOW, clean=True)
+            answer = await link.greet(introduction, mqtt.KEEPALIVE_S)
+        except BaseException:
+            link.abort("not welcome")
+            raise
+        self._window = min(WINDOW, answer.window or WINDOW)
+        self._link = link
+        self._pump()
+        return link
+
+    async def _part(self, link: Link) -> None:
+        """Keep what the broker has not acknowledged for the next connection."""
+        self._link = None
+        for sent in self._in_flight.values():
+            if isinstance(sent, StoredReceipt):
+                self._held.put([sent], _now())
+        self._in_flight.clear()
+        self._empty.set()
+        await link.leave()
 
     async def pass_receipts(self, consumer: AIOKafkaConsumer) -> None:
         """Pass receipts down for ever."""
         consumer.subscribe([RECEIPT])
         while True:
-            batches = await consumer.getmany(timeout_ms=1000, max_records=5000)
-            for receipt in newest(record for batch in batches.values() for record in batch):
-                self.client.publish(receipt.address.topic(Kind.RECEIPT), encode(receipt.receipt), qos=1)
-                passed.inc()
+            wait_s = self._held.wait_s(_now())
+            # Alarms that the broker has no room for go when it has acknowledged others.
+            timeout_ms = LOOK_S * 1000 if not wait_s else math.ceil(wait_s * 1000)
+            batches = await consumer.getmany(timeout_ms=int(timeout_ms), max_records=5000)
+            self.put(record for batch in batches.values() for record in batch)
+
+    def put(self, records: Iterable[ConsumerRecord[Any, Any]]) -> None:
+        """Take in what Kafka gives, and pass down what is due."""
+        dropped.inc(self._held.put(chain.from_iterable(map(_read, records)), _now()))
+        self._pump()
 
     def announce(self, community: str, state: PlatformState) -> None:
         """Publish, retained, whether the platform is up and storing."""
-        self.client.publish(platform_state(community), encode(state), qos=1, retain=True)
+        self._states[community] = state
+        self._pump()
+
+    def _pump(self) -> None:
+        """Write what may go in one piece: states, alarms' receipts, and the others that are due."""
+        if self._link is not None and (packets := list(self._packets())):
+            self._empty.clear()
+            self._link.write(b"".join(packets))
+
+    def _packets(self) -> Iterator[bytes]:
+        while self._states and self._room():
+            community, state = self._states.popitem()
+            yield self._packet(community, platform_state(community), encode(state), retain=True)
+        for receipt in self._held.take(self._room(), math.inf if self._stopping else _now()):
+            yield self._packet(receipt, receipt.address.topic(Kind.RECEIPT), encode(receipt.receipt))
+
+    def _room(self) -> int:
+        return self._window - len(self._in_flight)
+
+    def _packet(self, sent: Sent, topic: str, payload: bytes, *, retain: bool = False) -> bytes:
+        mid = next(mid for mid in self._mids if mid not in self._in_flight)
+        self._in_flight[mid] = sent
+        return wire.publish(self._settings.mqtt_protocol, topic, payload, mid, retain=retain)
+
+    def _acknowledged(self, answers: Iterable[Puback]) -> None:
+        """Make room for others."""
+        for answer in answers:
+            sent = self._in_flight.pop(answer.mid, None)
+            if answer.reason >= wire.REFUSED:
+                refused.inc()
+                _log.warning("broker does not deliver", to=sent, reason=wire.explained(answer.reason))
+            elif isinstance(sent, StoredReceipt):
+                passed.inc()
+        self._pump()
+        if not self._in_flight:
+            self._empty.set()
 
 
-def newest(records: Iterable[ConsumerRecord]) -> list[StoredReceipt]:
-    """Return the highest receipt of each node, boot and lane: it says all that the lower ones say."""
-    latest: dict[tuple[str, str, str], StoredReceipt] = {}
-    for receipt in chain.from_iterable(map(_read, records)):
-        key = (receipt.node, receipt.boot, receipt.lane)
-        if key not in latest or latest[key].stored < receipt.stored:
-            latest[key] = receipt
-    return list(latest.values())
+def _not_subscribed(messages: list[Message]) -> None:
+    """Take what nobody asked for; not acknowledged, it does not come for ever."""
+    _log.warning("broker sends what nobody asked for", topics={message.topic for message in messages})
 
 
-def _read(record: ConsumerRecord) -> list[StoredReceipt]:
+def _read(record: ConsumerRecord[Any, Any]) -> list[StoredReceipt]:
     try:
         return receipts.decode(record.value or b"")
     except UNREADABLE as error:
         _log.warning("receipts skipped", error=str(error))
         return []
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -9,16 +9,12 @@ broker that sends more than that, or larger messages, is no longer read.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
-import structlog
-
 from ingest import wire
-from ingest.link import opened
+from ingest.link import hello, opened, stay_connected
 from vigil import mqtt
-from vigil.runtime import retrying
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,9 +28,6 @@ SHARED_SESSION_S: Final = 30
 it messages for as long as its session lasts, which nobody else then gets."""
 MOST_BYTES: Final = 16 * 1024 * 1024
 """Payloads that wait to be taken; a window of 1,000 of the largest real events takes 8 MB."""
-PAUSE_S: Final = 1.0
-"""Longest wait before connecting again; two members of one name would otherwise never rest."""
-_log = structlog.get_logger(__name__)
 
 
 class Inbox:
@@ -88,17 +81,11 @@ class Inbox:
         return None if self._subscribed else f"MQTT connection {self.client_id} is down"
 
     async def _stay_connected(self) -> None:
-        while True:
-            link = await retrying(self._connect)
-            self._subscribed = True
-            try:
-                _log.info("connected to broker", client=self.client_id, session=self._session)
-                reason = await asyncio.shield(link.ended)
-                _log.warning("broker connection ended", client=self.client_id, reason=reason)
-            finally:
-                self._subscribed = False
-                await link.leave(self._unsubscribing())
-            await asyncio.sleep(PAUSE_S * random.uniform(0.2, 1.0))  # noqa: S311 - jitter, not a secret
+        await stay_connected(self.client_id, self._connect, self._part)
+
+    async def _part(self, link: Link) -> None:
+        self._subscribed = False
+        await link.leave(self._unsubscribing())
 
     async def _connect(self) -> Link:
         """Connect and subscribe; a session's old messages may come before that is done."""
@@ -112,6 +99,7 @@ class Inbox:
         except BaseException:
             link.abort("not subscribed")
             raise
+        self._subscribed = True
         return link
 
     def _forget(self) -> None:
@@ -123,16 +111,9 @@ class Inbox:
         return wire.unsubscribe(self._settings.mqtt_protocol, 2, shared) if shared else b""
 
     def _hello(self) -> bytes:
-        secret = self._settings.mqtt_password
-        return wire.connect(
-            self._settings.mqtt_protocol,
-            self.client_id,
-            keepalive=mqtt.KEEPALIVE_S,
-            username=self._settings.mqtt_username,
-            password=secret.get_secret_value() if secret else None,
-            session_s=SHARED_SESSION_S if any(map(_is_shared, self._subscriptions)) else mqtt.SESSION_S,
-            window=self._window,
-        )
+        shared = any(map(_is_shared, self._subscriptions))
+        session_s = SHARED_SESSION_S if shared else mqtt.SESSION_S
+        return hello(self._settings, self.client_id, session_s=session_s, window=self._window)
 
     def _received(self, messages: list[Message]) -> None:
         self._waiting.extend(messages)

@@ -1,4 +1,4 @@
-"""MQTT's packets as a subscriber needs them: bytes in, packets out, and no I/O.
+"""MQTT's packets as a member of ingest needs them: bytes in, packets out, and no I/O.
 
 Place in the flow: `ingest.link` feeds what a socket gave and writes what is encoded here.
 3.1.1 and 5, QoS 0 and 1; anything else that a broker sends breaks the agreement and raises
@@ -24,6 +24,8 @@ LONGEST: Final = 256 * 1024
 in any case, and Kafka takes no records of 1 MB) the rest is read and dropped."""
 PINGREQ: Final = b"\xc0\x00"
 DISCONNECT: Final = b"\xe0\x00"
+REFUSED: Final = 0x80
+"""Reasons from here on are refusals."""
 
 
 class Type(IntEnum):
@@ -31,6 +33,7 @@ class Type(IntEnum):
 
     CONNACK = 2
     PUBLISH = 3
+    PUBACK = 4
     SUBACK = 9
     UNSUBACK = 11
     PINGRESP = 13
@@ -60,10 +63,19 @@ class Connack(Struct, frozen=True):
     Attributes:
         reason: 0 is welcome.
         keepalive: What the broker wants instead of what it was told, in seconds (MQTT 5).
+        window: Most messages of ours that may wait for its acknowledgement (MQTT 5).
     """
 
     reason: int
     keepalive: int | None = None
+    window: int | None = None
+
+
+class Puback(Struct, frozen=True, gc=False):
+    """The broker has a message of ours; from 0x80 on, the reason why it will not deliver it."""
+
+    mid: int
+    reason: int = 0
 
 
 class Suback(Struct, frozen=True):
@@ -86,7 +98,7 @@ class Goodbye(Struct, frozen=True):
     reason: int
 
 
-Packet: TypeAlias = Message | Connack | Suback | Unsuback | Pingresp | Goodbye
+Packet: TypeAlias = Message | Puback | Connack | Suback | Unsuback | Pingresp | Goodbye
 
 _REASONS: Final = {
     0x00: "QoS 0",
@@ -126,8 +138,9 @@ def connect(
     password: str | None = None,
     session_s: int,
     window: int,
+    clean: bool = False,
 ) -> bytes:
-    """Return a CONNECT that goes on with the client's session.
+    """Return a CONNECT that goes on with the client's session, or begins a new one.
 
     Args:
         protocol: 4 is MQTT 3.1.1, 5 is 5.
@@ -137,10 +150,11 @@ def connect(
         password: Likewise; MQTT 3.1.1 has none without a name.
         session_s: How long the broker keeps the session of a client that is away (MQTT 5).
         window: Most messages that wait for our acknowledgement (MQTT 5).
+        clean: Whether the session before this is forgotten.
     """
     credentials = [(0x80, username)] if username is not None else []
     credentials += [(0x40, password)] if password is not None else []
-    flags = sum(flag for flag, _ in credentials)
+    flags = sum(flag for flag, _ in credentials) | (0x02 if clean else 0)
     body = _string("MQTT") + struct.pack("!BBH", protocol, flags, keepalive)
     if protocol == 5:
         properties = struct.pack("!BIBH", 0x11, session_s, 0x21, window)
@@ -161,6 +175,12 @@ def unsubscribe(protocol: int, mid: int, topics: Sequence[str]) -> bytes:
     body = struct.pack("!H", mid) + (b"\x00" if protocol == 5 else b"")
     body += b"".join(map(_string, topics))
     return b"\xa2" + _varint(len(body)) + body
+
+
+def publish(protocol: int, topic: str, payload: bytes, mid: int, *, retain: bool = False) -> bytes:
+    """Return a PUBLISH at QoS 1 with a packet id from 1."""
+    body = _string(topic) + mid.to_bytes(2, "big") + (b"\x00" if protocol == 5 else b"") + payload
+    return (b"\x33" if retain else b"\x32") + _varint(len(body)) + body
 
 
 def pubacks(mids: Iterable[int]) -> bytes:
@@ -187,9 +207,10 @@ class Reader:
     After a `ProtocolError` it is of no more use: the connection must end.
     """
 
-    def __init__(self, protocol: int, session: int = 0) -> None:
-        """Name the protocol (4 or 5), and the connection's number for its messages."""
+    def __init__(self, protocol: int, session: int = 0, *, publishes: bool = False) -> None:
+        """Name the protocol (4 or 5), the connection's number for its messages, and whether we send any."""
         self._five = protocol == 5
+        self._publishes = publishes
         self._session = session
         self._greeted = False
         self._rest = b""
@@ -252,7 +273,10 @@ class Reader:
             case (False, 0x20):
                 self._greeted = True
                 numbers = _properties(body[2:]) if body[2:] else {}  # none where MQTT 5 is refused in 3.1.1
-                return Connack(_REASONS_3.get(body[1], body[1]), numbers.get(_SERVER_KEEP_ALIVE))
+                reason = _REASONS_3.get(body[1], body[1])
+                return Connack(reason, numbers.get(_SERVER_KEEP_ALIVE), numbers.get(_RECEIVE_MAXIMUM))
+            case (True, 0x40) if self._publishes:
+                return Puback(body[0] << 8 | body[1], body[2] if self._five and len(body) > 2 else 0)
             case (True, 0x90):
                 return Suback(tuple(body[_after_properties(body, 2) if self._five else 2 :]))
             case (True, 0xB0):
@@ -303,6 +327,7 @@ def _number(buffer: bytes, at: int) -> tuple[int, int]:
 
 
 _SERVER_KEEP_ALIVE: Final = 0x13
+_RECEIVE_MAXIMUM: Final = 0x21
 _FIXED: Final = {
     **dict.fromkeys((0x24, 0x25, 0x28, 0x29, 0x2A), 1),
     **dict.fromkeys((0x13, 0x21, 0x22), 2),

@@ -51,8 +51,8 @@ async def ingest(
 
 
 async def connected(log: Path, process: asyncio.subprocess.Process, times: int) -> None:
-    """Return when both its connections have been made so often."""
-    while (await asyncio.to_thread(log.read_bytes)).count(b"connected to broker") < 2 * times:
+    """Return when its three connections, one of them down to the edges, have been made so often."""
+    while (await asyncio.to_thread(log.read_bytes)).count(b"connected to broker") < 3 * times:
         assert process.returncode is None, "ingest ended"
         await asyncio.sleep(0.02)
 

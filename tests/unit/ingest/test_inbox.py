@@ -34,7 +34,7 @@ TOPICS = ["vigil/v1/+/+/+/alarm/+", "vigil/v1/+/+/+/state"]
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inboxes, "PAUSE_S", 0.001)
+    monkeypatch.setattr(links, "PAUSE_S", 0.001)
     monkeypatch.setattr(runtime, "LONGEST_WAIT_S", 0.001)
 
 
@@ -64,11 +64,27 @@ class Peer:
         await self._writer.drain()
 
     async def welcome(self, *, granted: bytes = b"\x01\x01") -> None:
-        assert (await self.packet())[0] == 0x10
-        await self.send(WELCOME[self.protocol])
+        await self.greeted()
         while (await self.packet())[0] != 0x82:
             pass
         await self.send(packet(0x90, b"\x00\x01" + (b"\x00" if self.protocol == 5 else b"") + granted))
+
+    async def published(self) -> tuple[str, int, bytes]:
+        """The next message's topic, packet id and payload."""
+        while True:
+            head, body = await self.packet()
+            if head >> 4 == 3:
+                break
+        at = 2 + struct.unpack("!H", body[:2])[0]
+        (mid,) = struct.unpack("!H", body[at : at + 2])
+        return body[2:at].decode(), mid, body[at + 2 + (self.protocol == 5) :]
+
+    async def greeted(self, welcome: bytes = b"") -> None:
+        assert (await self.packet())[0] == 0x10
+        await self.send(welcome or WELCOME[self.protocol])
+
+    async def acknowledge(self, *mids: int) -> None:
+        await self.send(*(struct.pack("!HH", 0x4002, mid) for mid in mids))
 
     async def until_gone(self) -> None:
         while await self._reader.read(65536):

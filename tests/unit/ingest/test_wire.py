@@ -17,7 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ingest import wire
-from ingest.wire import LONGEST, Connack, Goodbye, Message, Packet, Pingresp, Reader, Suback
+from ingest.wire import LONGEST, Connack, Goodbye, Message, Packet, Pingresp, Puback, Reader, Suback
 from vigil.errors import ProtocolError, Unavailable
 
 WELCOME = {4: b"\x20\x02\x00\x00", 5: b"\x20\x03\x00\x00\x00"}
@@ -69,8 +69,11 @@ def streams(draw: st.DrawFn) -> tuple[int, list[Sent]]:
     others = [
         Sent(b"\xd0\x00", Pingresp()),
         Sent(packet(0x90, b"\x00\x01" + none + bytes(granted)), Suback(tuple(granted))),
+        Sent(b"\x40\x02\x01\x02", Puback(0x102)),
     ]
     if protocol == 5:
+        others += [Sent(b"\x40\x03\x01\x02\x10", Puback(0x102, 0x10))]
+        others += [Sent(packet(0x40, b"\x01\x02\x87\x00"), Puback(0x102, 0x87))]
         others += [Sent(b"\xe0\x00", Goodbye(0)), Sent(b"\xe0\x02\x8b\x00", Goodbye(0x8B))]
     body = draw(st.lists(published(protocol) | st.sampled_from(others), max_size=12))
     return protocol, [Sent(WELCOME[protocol], Connack(0)), *body]
@@ -82,7 +85,7 @@ def pieces(stream: bytes, cuts: list[int]) -> list[bytes]:
 
 
 def read(protocol: int, chunks: list[bytes]) -> list[Packet]:
-    reader = Reader(protocol, 7)
+    reader = Reader(protocol, 7, publishes=True)
     return [got for chunk in chunks for got in reader.feed(chunk)]
 
 
@@ -112,7 +115,7 @@ def test_byte_by_byte_is_a_cut_too() -> None:
 def test_garbage_is_packets_or_a_protocol_error_and_nothing_else(
     protocol: int, garbage: list[bytes], greeted: bool
 ) -> None:
-    reader = Reader(protocol)
+    reader = Reader(protocol, publishes=True)
     if greeted:
         reader.feed(WELCOME[protocol])
     try:
@@ -134,7 +137,7 @@ def test_damage_never_changes_what_came_before_it(
     while complete < len(sent) and length + len(sent[complete].raw) <= at:
         length += len(sent[complete].raw)
         complete += 1
-    reader = Reader(protocol, 7)
+    reader = Reader(protocol, 7, publishes=True)
     got = reader.feed(whole[:at])
     assert got == [one.read for one in sent[:complete]]
     try:
@@ -208,7 +211,7 @@ def test_the_broker_may_want_more_signs_of_life_than_we_offered() -> None:
     properties.RetainAvailable = 1
     properties.MaximumPacketSize = 100_000
     welcome = packet(0x20, b"\x01\x00" + properties.pack())  # type: ignore[no-untyped-call]
-    assert Reader(5).feed(welcome) == [Connack(0, 4)]
+    assert Reader(5).feed(welcome) == [Connack(0, 4, 20)]
 
 
 def test_a_broker_without_mqtt_5_refuses_in_3_1_1() -> None:
@@ -281,3 +284,31 @@ def test_acknowledgements_are_four_bytes_each_and_in_order(mids: list[int]) -> N
     assert [struct.unpack("!HH", raw[i : i + 4]) for i in range(0, len(raw), 4)] == [
         (0x4002, m) for m in mids
     ]
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+@pytest.mark.parametrize("retain", [False, True])
+def test_our_clean_connect_and_publish_are_the_bytes_that_paho_sends(protocol: int, retain: bool) -> None:
+    payload = b"x" * 300
+    ours = wire.connect(protocol, "one", keepalive=10, session_s=0, window=500, clean=True)
+    told = wire.publish(protocol, "a/é", payload, 1, retain=retain)
+    listener = Listener()
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, "one", clean_session=None if protocol == 5 else True,
+        protocol=MQTTProtocolVersion(protocol), reconnect_on_failure=False,
+    )  # fmt: skip
+    passing = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    passing.SessionExpiryInterval, passing.ReceiveMaximum = 0, 500
+
+    def publish_it(*_told: object) -> None:
+        client.publish("a/é", payload, qos=1, retain=retain)
+
+    client.on_connect = publish_it
+    extra: dict[str, Any] = {"clean_start": True, "properties": passing} if protocol == 5 else {}
+    client.connect_async("127.0.0.1", listener.port, 10, **extra)
+    client.loop_start()
+    try:
+        theirs = listener.first_packets(WELCOME[protocol], len(told))
+    finally:
+        client.loop_stop()
+    assert ours + told == theirs
