@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,8 @@ from playwright.sync_api import expect
 
 from tests.console.conftest import PHONE
 from vigil.alerts import Priority
+from vigil.store import drills
+from vigil.store.drills import DrillRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,6 +143,40 @@ def test_demo_alerts_page_like_the_real_thing_and_say_what_they_are(console: Con
     alert = console.raise_alert(synthetic="demo")
     expect(page.locator("#banner .label.synthetic")).to_have_text("Demo")
     expect(card(page, alert).locator(".label.synthetic")).to_have_text("Demo")
+
+
+def test_a_drills_alert_pulls_nobody_unless_a_drill_is_on_in_its_estate(console: Console) -> None:
+    page = console.sign_in("li")
+    outside = console.raise_alert(synthetic="drill")
+    expect(card(page, outside).locator(".label.synthetic")).to_have_text("Drill")
+    console.do(begin_drill(console, "e2"))
+    elsewhere = console.raise_alert(synthetic="drill")
+    expect(card(page, elsewhere)).to_be_visible()
+    console.do(begin_drill(console, "e1"))
+    console.raise_alert(synthetic="drill")
+    expect(page.locator("#banner .label.synthetic")).to_have_text("Drill")
+    # Were the first two still asked about, or pulling, the banner would count them.
+    expect(page.locator("#banner .more")).to_have_count(0)
+
+
+async def begin_drill(console: Console, estate: str) -> None:
+    now = console.world.clock()
+    row = DrillRow(
+        *(f"w-{estate}", estate, "component", "Kafka gone", now, now + timedelta(minutes=30)),
+        ended_at=None,
+        made_by="li",
+        made_at=now,
+    )
+    async with console.world.pool.connection() as connection:
+        await drills.put(connection, row)
+
+
+def test_a_drills_alert_pulls_when_nobody_can_say_whether_a_drill_is_on(console: Console) -> None:
+    page = console.sign_in("li")
+    page.route("**/api/v1/drills", lambda route: route.abort())
+    console.raise_alert(synthetic="drill")
+    expect(page.locator("#banner .label.synthetic")).to_have_text("Drill")
+    console.complaints.clear()  # the cut itself
 
 
 def test_a_canary_is_never_shown_to_people(console: Console) -> None:

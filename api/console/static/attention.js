@@ -12,6 +12,7 @@ export class Attention {
   constructor(sound, { take, show }) {
     Object.assign(this, { sound, take, show });
     this.pressing = new Map();
+    this.asking = new Map();
     this.waiting = 0;
     this.plain = document.title;
     this.banner = document.getElementById("banner");
@@ -19,8 +20,21 @@ export class Attention {
     setInterval(() => this.tick(), BLINK_MS);
   }
 
-  /* A critical alert has come, or come back. */
+  /* A critical alert has come, or come back.  A drill's pulls while one is on, as it pages. */
   press(alert) {
+    if (alert.synthetic === "drill") this.pressIfPractised(alert);
+    else this.pull(alert);
+  }
+
+  async pressIfPractised(alert) {
+    this.asking.set(alert.id, alert);
+    const on = await drillIsOn(alert.place.estate);
+    const latest = this.asking.get(alert.id);  // not there any more: somebody took it meanwhile
+    this.asking.delete(alert.id);
+    if (on && latest) this.pull(latest);
+  }
+
+  pull(alert) {
     this.pressing.set(alert.id, alert);
     this.sound.ring(alert.id);
     this.draw();
@@ -28,19 +42,22 @@ export class Attention {
 
   /* It changed: taken, closed and silenced ones press no more. */
   follow(alert) {
-    if (!this.pressing.has(alert.id)) return;
+    const known = [this.pressing, this.asking].find((each) => each.has(alert.id));
+    if (!known) return;
     if (alert.holder || ["resolved", "reviewed", "silenced"].includes(alert.state)) this.release(alert.id);
-    else this.pressing.set(alert.id, alert);
+    else known.set(alert.id, alert);
     this.draw();
   }
 
   release(id) {
+    this.asking.delete(id);
     this.pressing.delete(id);
     this.sound.hush(id);
   }
 
   /* The officer has seen them: no more sound; the cards stay where they are. */
   hush() {
+    this.asking.clear();
     this.pressing.clear();
     this.sound.hush();
     this.draw();
@@ -73,6 +90,13 @@ export class Attention {
     const waiting = this.waiting ? t("js.title_waiting", { count: this.waiting }) : t("js.title_quiet");
     document.title = first && this.blinked ? `‼ ${headline(first)}` : `${waiting} · ${this.plain}`;
   }
+}
+
+/* Whoever cannot be asked is taken to say yes: uncertain means raise. */
+async function drillIsOn(estate) {
+  const answer = await fetch("/api/v1/drills").catch(() => null);
+  if (!answer?.ok) return true;
+  return (await answer.json()).some((drill) => drill.on && drill.estate === estate);
 }
 
 /* The pill in the header.  What follows from a long silence is `watch.js`'s. */
