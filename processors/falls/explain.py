@@ -68,7 +68,8 @@ def stayed_upright(accel_mg: Sequence[int]) -> bool:
     Args:
         accel_mg: 200 samples of x, y, z in milli-g, flattened, the peak at sample 100.
     """
-    (shown,) = felt(np.array(accel_mg, np.float32).reshape(1, 200, 3) / 1000)
+    window: NDArray[np.float32] = np.array(accel_mg, np.float32).reshape(1, 200, 3) / np.float32(1000)
+    (shown,) = felt(window)
     return not _turned(shown)
 
 
