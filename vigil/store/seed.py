@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
     from vigil.store.pool import Connection
 
-TABLES: Final = ("community", "estate", "zone", "node", "device", "resident", "assignment", "consent", "detector_mode")
+TABLES: Final = (
+    "community",
+    "estate",
+    "zone",
+    "node",
+    "device",
+    "resident",
+    "assignment",
+    "consent",
+    "detector_mode",
+)
 """What may be put in, in an order that satisfies the foreign keys."""
 
 
