@@ -7,7 +7,6 @@ the transition, in the caller's transaction.  Who comes second is told who was f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import TYPE_CHECKING, Final
 
 from psycopg.rows import class_row
@@ -16,10 +15,10 @@ from psycopg.sql import SQL, Identifier
 from vigil import alerts
 from vigil.alerts import Action, Priority, State, Step, Subject
 from vigil.errors import Conflict, NotFound
-from vigil.store.arrays import columns, encoded, unnest
+from vigil.store.arrays import columns, encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -93,6 +92,11 @@ _COLUMNS: Final = SQL(", ").join(Identifier("a", name) for name in Alert.__datac
 _GET: Final = SQL("SELECT {} FROM alert a WHERE id = %s").format(_COLUMNS)
 _GET_LOCKED: Final = _GET + SQL(" FOR NO KEY UPDATE")
 """Not FOR UPDATE: whoever writes a row that only refers to the alert need not wait, nor be waited for."""
+_MOVE: Final = SQL("""
+    UPDATE alert a SET state = %s, version = version + 1, changed_at = %s, holder = %s, outcome = %s,
+                       silenced_until = %s, reopened = reopened + %s
+    WHERE id = %s RETURNING {}
+""").format(_COLUMNS)
 _OPEN: Final = SQL("""
     SELECT {} FROM alert a WHERE state NOT IN ('resolved', 'reviewed')
     ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'trouble'], priority), raised_at
@@ -125,49 +129,11 @@ async def raise_alerts(connection: Connection, asked: Sequence[NewAlert], now: d
     """
     if not asked:
         return {}
-    await _lock_changes(connection)
-    carriers = await _carriers(connection, [new.detection for new in asked])
-    fresh: dict[UUID, NewAlert] = {}
-    for new in asked:
-        if new.detection not in carriers:
-            fresh.setdefault(new.detection, new)
-    if not fresh:
-        return carriers
-    together = _by_subject(fresh.values())
-    cursor = await connection.execute(_RAISE, _arrays(together, now), binary=True)
-    done = {(row[0], row[1]): _Raised(*row[2:]) for row in await cursor.fetchall()}
-    joined = {new.detection: done[new.subject, new.kind].alert for new in fresh.values()}
-    await connection.execute(_ADD_EVIDENCE, [list(joined.values()), list(joined)])
-    await _record(connection, _transitions(fresh.values(), together, done), now)
-    return carriers | joined
-
-
-async def _carriers(connection: Connection, found: Sequence[UUID]) -> dict[UUID, UUID]:
-    cursor = await connection.execute(
-        "SELECT detection, alert FROM alert_evidence WHERE detection = ANY(%s)", [found]
-    )
+    values = dict(zip(_TYPES, columns(asked, _TYPES), strict=True))
+    values["summary"] = [encoded(new.summary) for new in asked]
+    fixed = [_CHANGE_LOCK, CHANNEL, list(alerts.URGENCY), now]
+    cursor = await connection.execute(_RAISE, [*fixed, *values.values()], binary=True)
     return dict(await cursor.fetchall())
-
-
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    """What became of all that was asked about one subject and kind; `version` is the last one."""
-
-    alert: UUID
-    version: int
-    state: str
-    opened: bool
-
-
-_Together = dict[tuple[str, str], list[NewAlert]]
-"""What is asked, by subject and kind, in the order of the asking."""
-
-
-def _by_subject(asked: Iterable[NewAlert]) -> _Together:
-    found: _Together = {}
-    for new in asked:
-        found.setdefault((new.subject, new.kind), []).append(new)
-    return found
 
 
 _TYPES: Final = {
@@ -181,63 +147,14 @@ _TYPES: Final = {
     "event_time": "timestamptz",
     "summary": "text",
     "synthetic": "text",
-    "evidence": "int4",
+    "detection": "uuid",
 }
 _RAISE: Final = (
-    SQL("""
-    INSERT INTO alert AS a (id, subject, kind, priority, state, version, estate, zone, resident,
-                            event_time, raised_at, changed_at, summary, synthetic, evidence)
-    SELECT id, subject, kind, priority, 'raised', evidence, estate, zone, resident,
-           event_time, %b, %b, summary::jsonb, synthetic, evidence
-    FROM {} ORDER BY subject, kind
-    ON CONFLICT (subject, kind) WHERE state NOT IN ('resolved', 'reviewed')
-    DO UPDATE SET evidence = a.evidence + excluded.evidence, version = a.version + excluded.version,
-        changed_at = excluded.changed_at,
-        synthetic = CASE WHEN excluded.synthetic IS NULL THEN NULL ELSE a.synthetic END,
-        priority = CASE WHEN array_position(%b::text[], excluded.priority)
-                           < array_position(%b::text[], a.priority)
-                        THEN excluded.priority ELSE a.priority END
-    RETURNING subject, kind, id, version, state, xmax = 0
-""")
-    .format(unnest(_TYPES))
+    SQL("SELECT detection, alert FROM raise_alerts(%b::int8, %b::text, %b::text[], %b::timestamptz, {})")
+    .format(SQL(", ").join(SQL("%b::" + type_ + "[]") for type_ in _TYPES.values()))
     .as_bytes()
 )
-"""A row for each subject and kind: an alert has as many versions as pieces of evidence have joined it
-at once.  xmax is 0 only where the row was inserted."""
-_ADD_EVIDENCE: Final = """
-    INSERT INTO alert_evidence (alert, detection) SELECT * FROM unnest(%s::uuid[], %s::uuid[])
-"""
-
-
-def _arrays(together: _Together, now: datetime) -> list[object]:
-    """Return the parameters of `_RAISE`: the first of each group, with what the others add to it."""
-    first = [some[0] for some in together.values()]
-    values = dict(zip(_TYPES, columns(first, [name for name in _TYPES if name != "evidence"]), strict=False))
-    values["priority"] = [
-        reduce(alerts.more_urgent, (new.priority for new in some)) for some in together.values()
-    ]
-    values["summary"] = [encoded(new.summary) for new in first]
-    values["synthetic"] = [
-        some[0].synthetic if all(new.synthetic for new in some) else None for some in together.values()
-    ]
-    values["evidence"] = [len(some) for some in together.values()]
-    return [now, now, *values.values(), list(alerts.URGENCY), list(alerts.URGENCY)]
-
-
-def _transitions(
-    asked: Iterable[NewAlert], together: _Together, done: Mapping[tuple[str, str], _Raised]
-) -> list[_Recorded]:
-    """Return what was recorded of each piece of evidence, in the order of the asking."""
-    versions = {key: done[key].version - len(some) for key, some in together.items()}
-    made = []
-    for new in asked:
-        key = (new.subject, new.kind)
-        versions[key] += 1
-        became = done[key]
-        first = became.opened and versions[key] == 1
-        before, action = (None, "raise") if first else (became.state, JOIN)
-        made.append(_Recorded(became.alert, versions[key], before, became.state, action, "system:processors"))
-    return made
+"""Decided in the database (0014_raise_alerts.sql), where all of it is one round trip."""
 
 
 async def apply(connection: Connection, alert: UUID, version: int, step: Step, now: datetime) -> Alert:
@@ -269,8 +186,7 @@ async def apply(connection: Connection, alert: UUID, version: int, step: Step, n
         if meanwhile or version > before.version:
             raise Conflict(f"alert {alert}", before.holder)
     target = alerts.decide(State(before.state), _subject(before), step, now)
-    await _move(connection, before, target, step, now)
-    return await get(connection, alert)
+    return await _move(connection, before, target, step, now)
 
 
 def _subject(alert: Alert) -> Subject:
@@ -289,26 +205,24 @@ async def _steps_since(connection: Connection, alert: UUID, version: int) -> lis
     return await cursor.fetchall()
 
 
-async def _move(connection: Connection, before: Alert, target: State, step: Step, now: datetime) -> None:
-    await connection.execute(
-        """
-        UPDATE alert SET state = %s, version = version + 1, changed_at = %s, holder = %s, outcome = %s,
-                         silenced_until = %s, reopened = reopened + %s
-        WHERE id = %s
-        """,
-        [
-            target,
-            now,
-            _holder(before.holder, step),
-            step.outcome or before.outcome,
-            step.until,
-            int(step.action is Action.REOPEN),
-            before.id,
-        ],
-    )
-    version = before.version + 1
-    recorded = _Recorded(before.id, version, before.state, target, step.action, step.actor, step.reason)
+async def _move(connection: Connection, before: Alert, target: State, step: Step, now: datetime) -> Alert:
+    async with connection.cursor(row_factory=class_row(Alert)) as cursor:
+        await cursor.execute(
+            _MOVE,
+            [
+                target,
+                now,
+                _holder(before.holder, step),
+                step.outcome or before.outcome,
+                step.until,
+                int(step.action is Action.REOPEN),
+                before.id,
+            ],
+        )
+        (after,) = await cursor.fetchall()
+    recorded = _Recorded(before.id, after.version, before.state, target, step.action, step.actor, step.reason)
     await _record(connection, [recorded], now)
+    return after
 
 
 def _holder(before: str | None, step: Step) -> str | None:
