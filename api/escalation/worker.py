@@ -53,6 +53,9 @@ ROTA_S: Final = 60.0
 SETTLE_S: Final = 60.0
 """After a start boxes come back and people put the roster in; nothing is said of either before."""
 LATE: Final = timedelta(seconds=15)
+SCREEN_FIRST_S: Final = 0.1
+"""The notice of an alert wakes the live stream too, in this process: planning, some 10 ms of work, is not
+to come between an alarm and the screen.  What else is raised meanwhile is planned in the same go."""
 SENDERS: Final = 4
 """Notices under way at once: one route that hangs holds up nobody else's."""
 _SENT: Final = Counter("vigil_notices_sent_total", "Notices that a route has taken.", ["channel"])
@@ -98,6 +101,7 @@ class Escalator:
         async with aclosing(wakes(dsn, alerts.CHANNEL, TICK_S)) as knocks:
             async for connected in knocks:
                 if connected:
+                    await asyncio.sleep(SCREEN_FIRST_S)
                     await _while_work(self.plan_one)
 
     @staticmethod
@@ -263,10 +267,10 @@ async def _decide(connection: Connection, row: CourseRow, now: datetime) -> None
     if decision.course is None:
         await escalation.end_course(connection, row.alert)
         return
-    if decision.step:
-        await alerts.apply(connection, row.alert, about.version, decision.step, now)
     await _put_notices(connection, about, decision.course.round, decision, now)
     await escalation.keep_course(connection, _row(row, decision.course))
+    if decision.step:  # last: from here to the commit no other alert can change, nor be raised
+        await alerts.apply(connection, row.alert, about.version, decision.step, now)
 
 
 def _facts(about: AlertRow) -> Facts:
