@@ -33,6 +33,7 @@ import math
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from processors import fusion
 from processors.falls.explain import stayed_upright
@@ -55,7 +56,6 @@ from vigil.store.detections import Detection
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from processors.arrivals import Arrival
     from vigil.modes import Modes
@@ -354,7 +354,10 @@ def _weigh(
     if verdict is Verdict.RAISE:
         standing = detection or _detection(arrival, "fall", _standing(episode), now)
         made.detections.extend([standing] if detection is None else [])
-        made.alerts.append(_about(episode, alert_of(standing, standing.explanation)))
+        alert = alert_of(standing, standing.explanation)
+        if detection is None and episode.detection is not None:
+            alert = replace(alert, detection=UUID(episode.detection))  # which has the picture of the blow
+        made.alerts.append(_about(episode, alert))
 
 
 def _standing(episode: Episode) -> Judged:

@@ -169,7 +169,9 @@ def test_lying_still_raises_what_waited_and_says_so() -> None:
     (alert,) = made.alerts
     assert made.waits == {SUBJECT: None}
     assert "still" in alert.summary["en"]
-    assert alert.detection == made.detections[0].id
+    assert [found.model for found in made.detections] == ["fusion"]
+    # The picture is that of the blow: lying still has none.
+    assert alert.detection == first.detections[0].id
 
 
 def test_an_overdue_wait_is_raised_on_the_detection_it_stands_on() -> None:
@@ -277,8 +279,9 @@ def test_a_drill_settles_no_real_fall(kind: Any) -> None:
     }
 
 
-def test_a_forged_canary_cannot_hide_a_real_fall() -> None:
-    (alert,) = after(0.99, event(fall(), synthetic="canary")).alerts
+@pytest.mark.parametrize("forged", ["canary", "drill", "demo"])
+def test_a_forged_flag_cannot_hide_a_real_fall(forged: Any) -> None:
+    (alert,) = after(0.99, event(fall(), synthetic=forged)).alerts
     assert (alert.subject, alert.synthetic) == (SUBJECT, None)
 
 
