@@ -174,11 +174,6 @@ def possible(state: State) -> frozenset[Action]:
     return frozenset(action for action in _PERSONAL if state in TRANSITIONS[action][0])
 
 
-def more_urgent(one: Priority, other: Priority) -> Priority:
-    """Return the more urgent of two."""
-    return min(one, other, key=URGENCY.index)
-
-
 def _check_actor(subject: Subject, step: Step) -> None:
     kind = step.actor.partition(":")[0]
     if not _may(kind, subject, step):

@@ -12,7 +12,6 @@ from vigil.alerts import (
     OPEN,
     SILENCE_AT_MOST,
     TRANSITIONS,
-    URGENCY,
     Action,
     Outcome,
     Priority,
@@ -20,7 +19,6 @@ from vigil.alerts import (
     Step,
     Subject,
     decide,
-    more_urgent,
     possible,
 )
 from vigil.errors import Rejected
@@ -170,12 +168,6 @@ def test_what_is_offered_to_a_person_is_what_they_may_do(state: State) -> None:
             assert not offered
         else:
             assert offered
-
-
-@given(st.sampled_from(Priority), st.sampled_from(Priority))
-def test_joined_evidence_never_makes_an_alert_less_urgent(one: Priority, other: Priority) -> None:
-    joined = more_urgent(one, other)
-    assert URGENCY.index(joined) == min(URGENCY.index(one), URGENCY.index(other))
 
 
 @pytest.mark.parametrize("priority", Priority)
