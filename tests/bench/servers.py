@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 JVM: Final = "-Xms64m -Xmx512m -XX:+UseSerialGC"
 """As `deploy/kafka/start` runs it, both compilers on, with room for a backlog."""
+PROBES: Final = 10_000
+"""Devices that call for help, each once, so that each call is an alert of its own."""
 
 
 class Servers:
@@ -152,7 +154,13 @@ def spread(servers: Servers) -> None:
 def register(servers: Servers, devices: int) -> None:
     """Register devices, five to a resident who agrees to everything, fifty to a node; and probes."""
     nodes = (devices - 1) // load.DEVICES_A_NODE
-    values = {"devices": devices - 1, "nodes": nodes, "a_node": load.DEVICES_A_NODE, "estate": load.ESTATE}
+    values = {
+        "devices": devices - 1,
+        "nodes": nodes,
+        "a_node": load.DEVICES_A_NODE,
+        "estate": load.ESTATE,
+        "probes": PROBES - 1,
+    }
     with psycopg.connect(servers.dsn) as connection:
         connection.execute(
             "INSERT INTO community (id, name) VALUES (%s, 'B') ON CONFLICT DO NOTHING", [load.COMMUNITY]
@@ -172,7 +180,7 @@ _REGISTRY: Final = (
     """INSERT INTO device (id, node, kind, placement) SELECT 'd' || i, 'n' || i / %(a_node)s, 'pendant', 'waist'
        FROM generate_series(0, %(devices)s) i ON CONFLICT DO NOTHING""",
     """INSERT INTO device (id, node, kind) SELECT 'p' || i, 'probe', 'button'
-       FROM generate_series(0, 4999) i ON CONFLICT DO NOTHING""",
+       FROM generate_series(0, %(probes)s) i ON CONFLICT DO NOTHING""",
     """INSERT INTO resident (id, estate, name, flagged) SELECT 'r' || i, %(estate)s, 'N', true
        FROM generate_series(0, %(devices)s / 5) i ON CONFLICT DO NOTHING""",
     """INSERT INTO consent (resident, purpose, granted, text_version, given_by)
