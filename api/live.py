@@ -31,7 +31,8 @@ from api.views import alert_view
 from api.wire import Wire, chunk
 from vigil.errors import Unavailable
 from vigil.store import alerts, board
-from vigil.store.listen import wakes
+from vigil.store.listen import reading, wakes
+from vigil.store.pool import ProcessRole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from api.access import Identity, View
     from vigil.clock import Clock
     from vigil.store.board import CardChange, Scope
-    from vigil.store.pool import Pool
+    from vigil.store.pool import Connection, Pool
 
 QUEUE: Final = 512
 """Frames a session may lag behind; at 1 kB a frame 200 slow sessions hold 100 MB at most."""
@@ -185,21 +186,23 @@ class Hub:
 
     async def run(self) -> None:
         """Pass changes on until cancelled."""
-        async with aclosing(wakes(self._dsn, alerts.CHANNEL, LOOK_EVERY_S)) as knocks:
-            async for connected in knocks:
+        knocking = wakes(self._dsn, alerts.CHANNEL, LOOK_EVERY_S, ProcessRole.API)
+        async with aclosing(knocking) as knocks:
+            async for connection in knocks:
                 try:
-                    self.trouble = None if connected else "not listening to the database"
-                    while connected and await self.advance():
+                    self.trouble = None if connection else "not listening to the database"
+                    while connection and await self._advance(connection):
                         pass
                 except Unavailable as error:
                     self.trouble = str(error)
                     _log.warning("live stream waits", error=str(error))
 
-    async def advance(self) -> bool:
+    async def _advance(self, connection: Connection) -> bool:
         """Read the next changes and pass them on; returns whether there may be more."""
-        if self.position is None:
-            self.position = await self._now()
-        changes = await self._after(self.position)
+        with reading(connection):
+            if self.position is None:
+                self.position = await alerts.last_change(connection)
+            changes = await board.cards_after(connection, self.position, BATCH)
         if changes:
             self._pass_on([Frame(change.change, change) for change in changes])
             self.position = changes[-1].change
