@@ -463,29 +463,23 @@ class StateHandler:
 
     async def handle(self, connection: Connection, records: Records, now: datetime) -> Taken:
         """Take a batch of states, births and replies in."""
+        states: list[tuple[str, NodeState]] = []
+        births: dict[tuple[str, str], Birth] = {}
         given: dict[Key, int] = {}
         for record in records:
-            for key, last in (await self._handle_one(connection, record, now)).items():
-                given[key] = max(given.get(key, 0), last)
+            topic = topics.parse(dict(record.headers)["topic"].decode())
+            node = topic.address.node
+            if topic.kind is Kind.STATE:
+                states.append((node, msgspec.json.decode(record.value, type=NodeState)))
+            elif topic.kind is Kind.BIRTH and topic.device is not None:
+                births[node, topic.device] = birth = msgspec.json.decode(record.value, type=Birth)
+                _raise_to(given, {(node, end.boot, str(end.lane)): end.seq for end in birth.lanes})
+            else:
+                _log.info("reply", node=node, reply=record.value.decode("utf-8", "replace"))
+        await nodes.note_states(connection, states, now)
+        await nodes.note_births(connection, births, now)
         await intake.note_given(connection, given, now)  # once, sorted: everybody locks in one order
         return Taken()
-
-    async def _handle_one(
-        self, connection: Connection, record: ConsumerRecord[Any, Any], now: datetime
-    ) -> dict[Key, int]:
-        """Keep one record; return the sequence numbers that a birth says were given out."""
-        topic = topics.parse(dict(record.headers)["topic"].decode())
-        node = topic.address.node
-        if topic.kind is Kind.STATE:
-            state = msgspec.json.decode(record.value, type=NodeState)
-            await nodes.note_state(connection, node, state, now)
-        elif topic.kind is Kind.BIRTH and topic.device is not None:
-            birth = msgspec.json.decode(record.value, type=Birth)
-            await nodes.note_birth(connection, node, topic.device, birth, now)
-            return {(node, end.boot, str(end.lane)): end.seq for end in birth.lanes}
-        else:
-            _log.info("reply", node=node, reply=record.value.decode("utf-8", "replace"))
-        return {}
 
     async def bury(
         self,
@@ -497,3 +491,8 @@ class StateHandler:
         """Put states and births aside that could not be kept."""
         letters = [_remains(record, why) for record in records]
         return Taken(count=partial(_count_dead, letters, await intake.insert_dead(connection, letters)))
+
+
+def _raise_to(highest: dict[Key, int], numbers: Mapping[Key, int]) -> None:
+    for key, number in numbers.items():
+        highest[key] = max(highest.get(key, 0), number)

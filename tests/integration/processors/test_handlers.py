@@ -486,8 +486,9 @@ async def test_a_canary_is_about_itself(connection: Any, handler: EventHandler) 
 
 
 @one_by_one
-async def test_a_forged_canary_is_a_real_fall(connection: Any, handler: EventHandler) -> None:
-    await taken(handler.handle, connection, [record(event(fall(), synthetic="canary"))], NOW)
+@pytest.mark.parametrize("forged", ["canary", "drill", "demo"])
+async def test_a_forged_flag_hides_no_fall(connection: Any, handler: EventHandler, forged: Any) -> None:
+    await taken(handler.handle, connection, [record(event(fall(), synthetic=forged))], NOW)
     assert await rows(connection, "SELECT subject, synthetic FROM alert") == [("resident:r1", None)]
     assert await rows(connection, "SELECT synthetic FROM event") == [(None,)]
 
@@ -655,6 +656,29 @@ async def test_states_and_births_are_kept_and_a_lost_tail_shows(connection: Any)
     assert await rows(connection, "SELECT online, session FROM node WHERE id = 'n1'") == [(True, "s")]
     assert await rows(connection, "SELECT id FROM device WHERE birth IS NOT NULL") == [("pendant",)]
     assert await rows(connection, "SELECT node, first, last FROM gap") == [("n1", 1, 2)]
+
+
+@one_by_one
+async def test_births_of_many_take_no_more_statements_than_one(shared_database: str) -> None:
+    birth = Birth(session="s", model="m", firmware="1", capabilities=[])
+    sent = []
+    async with await psycopg.AsyncConnection.connect(
+        shared_database, autocommit=True, cursor_factory=CountingCursor
+    ) as connection:
+        for count in (1, 30):
+            batch = [
+                state_record(kind, data, f"n{number}", device)
+                for number in range(count)
+                for kind, data, device in (
+                    (Kind.STATE, NodeState(online=True, session="s"), None),
+                    (Kind.BIRTH, birth, "pendant"),
+                )
+            ]
+            async with connection.transaction(force_rollback=True):
+                before = CountingCursor.sent
+                await StateHandler().handle(connection, batch, NOW)
+                sent.append(CountingCursor.sent - before)
+    assert sent[0] == sent[1]
 
 
 def test_every_lane_has_a_table() -> None:
