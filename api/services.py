@@ -71,7 +71,7 @@ class Services:
         Raises:
             Unavailable: The database does not answer.
         """
-        return self.pool.scoped(identity.scope)
+        return self.pool.scoped(identity.scope, identity.actor)
 
 
 def services_of(request: Request) -> Services:

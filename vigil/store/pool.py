@@ -75,7 +75,9 @@ _LZ4: Final = """
 """
 """Where the server has been built with it, lz4 compresses what is too large for a row (a window's samples)
 in far less time than the default: on PostgreSQL 15 a window is stored in 110 us of CPU instead of 250."""
-_SET_SCOPE: Final = "SELECT set_config('vigil.estates', %s::text[]::text, true)"
+_SET_SCOPE: Final = """
+    SELECT set_config('vigil.estates', %s::text[]::text, true), set_config('vigil.actor', %s, true)
+"""
 _log = structlog.get_logger(__name__)
 
 
@@ -196,17 +198,21 @@ class Pool:
             yield connection
 
     @asynccontextmanager
-    async def scoped(self, scope: Scope) -> AsyncIterator[Connection]:
+    async def scoped(self, scope: Scope, actor: str = "") -> AsyncIterator[Connection]:
         """Borrow a connection inside a transaction that sees the rows of a scope's estates alone.
 
         The database itself holds to it (row-level security), whatever the queries ask for, where
         the pool works as `ProcessRole.PEOPLE`; the end of the transaction ends the scope.
 
+        Args:
+            scope: Whose rows.
+            actor: Who acts, for the audit log (`0190_audit.sql`); empty where the rows say so.
+
         Raises:
             Unavailable: As `transaction`.
         """
         async with self.transaction() as connection:
-            await connection.execute(_SET_SCOPE, [scope.reach])
+            await connection.execute(_SET_SCOPE, [scope.reach, actor])
             yield connection
 
     async def _failed(self) -> None:

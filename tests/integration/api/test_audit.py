@@ -52,6 +52,25 @@ async def test_an_auditor_reads_who_took_an_alert_and_pages_back(world: World, d
     assert [first["entries"][0]["seq"], second["entries"][0]["seq"]] == [entries[0]["seq"], entries[1]["seq"]]
 
 
+async def test_a_change_of_the_register_is_noted_as_of_who_made_it(world: World, database: str) -> None:
+    bai = await world.person("bai", "community_manager")
+    found = await bai.get("/api/v1/residents/r1")
+    body = {**found.json(), "risk": 1}
+    kept = {key: value for key, value in body.items() if key not in {"id", "version"}}
+    answer = await bai.put(
+        "/api/v1/residents/r1",
+        json=kept,
+        headers={"If-Match": found.headers["ETag"], "Idempotency-Key": "a-key-of-mine"},
+    )
+    assert answer.is_success, answer.text
+    await write(world, database)
+    entries = (await (await world.person("wu", "auditor")).get(AUDIT)).json()["entries"]
+    told = next(entry for entry in entries if entry["thing"] == "resident" and entry["act"] == "update")
+    assert told["actor"] == "person:bai"
+    assert "risk" in told["changed"]
+    assert "王秀英" not in str(entries)
+
+
 @pytest.mark.parametrize("role", ["duty_officer", "supervisor", "community_manager", "ops"])
 async def test_nobody_else_reads_it(world: World, role: str) -> None:
     problem(await (await world.person("li", role)).get(AUDIT), 403)
