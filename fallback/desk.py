@@ -297,10 +297,13 @@ class Desk:
         return see(f"/rounds/{id_}")
 
     def _facts(self, id_: str) -> papers.Facts:
-        unprotected = self._view(id_).unprotected
+        view = self._view(id_)
         if self._keeper.roster is None:
             raise NotFound("roster for", id_)
-        return pack.facts_of(self._keeper.roster, id_, unprotected, self._library, self._zone, self._now())
+        return pack.facts_of(
+            *(self._keeper.roster, id_, view.unprotected, self._library, self._zone, self._now()),
+            drill=view.verdict.drill,
+        )
 
     # -- helpers -------------------------------------------------------------------------
 

@@ -73,6 +73,8 @@ def facts_of(
     procedures: Sequence[Procedure],
     zone: tzinfo,
     now: datetime,
+    *,
+    drill: bool = False,
 ) -> papers.Facts:
     """Return what an estate's pack is made of.
 
@@ -83,6 +85,7 @@ def facts_of(
         procedures: All of them.
         zone: For the times that people read.
         now: Present time; the pack's number counts minutes, so that it grows.
+        drill: Whether it is printed for practice.
     """
     residents = [resident for resident in roster.residents if resident.estate == estate]
     tasks = [Task(each, unprotected.get(each.id, now), now, 0, None) for each in residents]
@@ -96,6 +99,7 @@ def facts_of(
         tasks=tasks,
         staff=staff,
         procedures=procedures,
+        drill=drill,
     )
 
 

@@ -60,6 +60,8 @@ class Facts:
         tasks: Every flagged resident, with since when they are unprotected; in quiet times,
             since `made_at`.
         staff: Who can be called in.
+        drill: Printed for practice, which every page then says; the packs that are kept for need
+            never say so.
     """
 
     estate: str
@@ -70,6 +72,7 @@ class Facts:
     tasks: Sequence[Task]
     staff: Sequence[Person]
     procedures: Sequence[Procedure]
+    drill: bool = False
 
 
 def forms(facts: Facts) -> int:
@@ -148,6 +151,9 @@ def age_words(age: timedelta) -> tuple[str, str]:
     return f"{minutes // 60} 小时 {minutes % 60} 分", f"{minutes // 60} h {minutes % 60} min"
 
 
+DRILL: Final = "演练 DRILL"
+DRILL_MM: Final = 32.0
+"""Width of the mark on a drill's papers."""
 LINE_MM: Final = 4.2
 """Height of a line of 9 points."""
 MOST_LINES: Final = 20
@@ -169,12 +175,25 @@ class _Paper(fpdf.FPDF):
 
     # -- what stands on every page -------------------------------------------------------
 
+    def header(self) -> None:
+        """Say on every page of a drill's papers that they are: a form that is filled in counts for it alone."""
+        if not self._facts.drill:
+            return
+        self.set_font(FONT, size=12)
+        self.set_fill_color(0)
+        self.set_text_color(255)
+        self.set_xy(-10 - DRILL_MM, 4)
+        self.cell(DRILL_MM, 7, DRILL, align="C", fill=True)
+        self.set_text_color(0)
+        self.set_xy(self.l_margin, self.t_margin)
+
     def footer(self) -> None:
         """Say on every page how old it is: sheets get separated."""
         self.set_y(-12)
         self.set_font(FONT, size=9)
         at = self._local(self._facts.roster_at)
-        text = f"{self._facts.estate}  资料 data {at}  #{self._facts.number}  第 {self.page_no()} 页"
+        mark = f"{DRILL}  " if self._facts.drill else ""
+        text = f"{mark}{self._facts.estate}  资料 data {at}  #{self._facts.number}  第 {self.page_no()} 页"
         self.cell(0, 6, text, align="C")
 
     def _local(self, moment: datetime | None, form: str = "%Y-%m-%d %H:%M") -> str:
@@ -239,6 +258,8 @@ class _Paper(fpdf.FPDF):
         self.add_page()
         self._line(f"人工接管资料包\n{facts.estate}", 28, 14)
         self._line("Fallback pack: people take over", 14, 8)
+        if facts.drill:
+            self._line("这是演练。 This is a drill.", 28, 14)
         self.ln(6)
         self._line("资料时间 Data as of", 18, 10)
         self._line(self._local(facts.roster_at), 48, 24)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fallback.store import Store
+from tests.conftest import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,3 +42,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened._connection.execute("PRAGMA synchronous=OFF")  # no test here pulls the plug
     yield opened
     opened.close()
+
+
+def pages(made: bytes, folder: Path) -> list[str]:
+    """Return what stands on each page of a PDF, as a reader sees it."""
+    if shutil.which("pdftotext") is None:
+        lacking("pdftotext is not installed (apt-get install poppler-utils)")
+    (folder / "read.pdf").write_bytes(made)
+    command = ["pdftotext", "-layout", str(folder / "read.pdf"), "-"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\f")[:-1]

@@ -23,11 +23,12 @@ from fallback.state import Mode, begin
 from fallback.store import write_log
 from fallback.watchdog import Watchdog
 from fallback.web import Signer, see
-from tests.unit.fallback.conftest import T0, FakeClock
+from tests.unit.fallback.conftest import T0, FakeClock, pages
 from vigil.roster import Contact, Resident, Roster, sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from fallback.store import Store
 
@@ -74,6 +75,11 @@ class Desktop:
 
     def post(self, path: str, **form: str) -> httpx.Response:
         return self.browser.post(path, data={"token": self._token, "estate": "e1", **form})
+
+    def break_down(self) -> None:
+        """Let the only process be missed three times."""
+        missed = [Looked(API.url, "ConnectError", self.clock.at, answers=False)] * 3
+        self.watchdog.step(self.clock.forward(1), missed)
 
     def fall_back(self) -> None:
         self.watchdog.declare("e1", "person:li", "机房进水", self.clock.at)
@@ -230,6 +236,15 @@ def test_the_pack_can_be_printed_from_the_last_roster(desk: Desktop) -> None:
     assert (answer.headers["content-type"], answer.content[:5]) == ("application/pdf", b"%PDF-")
 
 
+def test_what_is_printed_in_a_drill_says_so_until_the_drill_becomes_earnest(
+    desk: Desktop, tmp_path: Path
+) -> None:
+    desk.watchdog.declare("e1", "person:li", "练习", desk.clock.at, drill=True)
+    assert "DRILL" in pages(desk.browser.get("/pack/e1").content, tmp_path)[0]
+    desk.break_down()
+    assert "DRILL" not in pages(desk.browser.get("/pack/e1").content, tmp_path)[0]
+
+
 def test_without_a_printer_nothing_is_printed_and_the_setting_is_named(desk: Desktop) -> None:
     answer = desk.post("/print")
     assert answer.status_code == 422
@@ -322,8 +337,7 @@ def test_what_was_practised_counts_for_nobody_when_an_exercise_turns_into_earnes
     desk.watchdog.step(desk.clock.forward(2))
     desk.post("/check", resident="r1", method="door", result="well", fell="no")
     assert desk.watchdog.gates("e1").unanswered == 1
-    broken = [Looked("http://api/readyz", "ConnectError", desk.clock.at, answers=False)] * 3
-    desk.watchdog.step(desk.clock.forward(1), broken)
+    desk.break_down()
     verdict = desk.watchdog.verdict("e1")
     assert (verdict.mode, verdict.drill) == (Mode.FALLBACK, False)
     assert desk.watchdog.gates("e1").unanswered == 2

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from fallback import configuration, pack, papers
 from fallback.state import Mode, Verdict
-from tests.unit.fallback.conftest import T0
+from tests.unit.fallback.conftest import T0, pages
 from vigil.errors import Rejected
 from vigil.roster import Contact, Person, Resident, Roster
 
@@ -79,6 +79,13 @@ def test_the_paper_is_an_encrypted_pdf(facts: papers.Facts) -> None:
     assert made.startswith(b"%PDF-")
     assert b"/Encrypt" in made
     assert "王秀英".encode("utf-16-be") not in made
+
+
+def test_every_page_of_a_drills_papers_says_so_and_of_no_others(facts: papers.Facts, tmp_path: Path) -> None:
+    practised = pages(papers.pdf(replace(facts, drill=True), ""), tmp_path)
+    assert "这是演练" in practised[0]
+    assert [page.count("演练 DRILL") for page in practised] == [2] * len(practised)
+    assert not any("DRILL" in page for page in pages(papers.pdf(facts, ""), tmp_path))
 
 
 @pytest.mark.parametrize(
