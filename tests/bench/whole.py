@@ -241,10 +241,15 @@ def cost(way: Way, devices: int, count: int, boot: str) -> tuple[Took, float]:
     cpu, database, began = way.cpu(), cpu_s(servers.stack.postgres.pid), time.monotonic()
     end = start + count
     wait_for("the events", lambda: servers.taken_in(TELEMETRY) >= end, way.processors, limit_s=120)
-    took = Took(time.monotonic() - began, way.cpu() - cpu, end - first)
+    took = Took(time.monotonic() - began, way.cpu() - cpu, servers.taken_in(TELEMETRY) - first)
     sending.join()
     hose.close()
     return took, (cpu_s(servers.stack.postgres.pid) - database) / took.events * 1e6
+
+
+def costs(way: Way, devices: int, rounds: int, boot: int) -> list[tuple[Took, float]]:
+    """Return the cost of each round; the one before them finds everything cold, and does not count."""
+    return [cost(way, devices, 9000, f"{boot + n}-0000c057") for n in range(rounds + 1)][1:]
 
 
 def capacity(way: Way, count: int, boot: str) -> float:
@@ -328,14 +333,14 @@ def measure(servers: Servers, *, quick: bool) -> dict[str, Any]:
             way.thaw()
             time.sleep(3)
         figures["way"], figures["floor"] = ways, floors
-        small = [cost(way, FEW, 9000, f"{n + 30}-0000c057") for n in range(rounds)]
+        small = costs(way, FEW, rounds, 30)
         figures["whole_way"] = [
             capacity(way, 10_000 if quick else 60_000, f"{n + 50}-0000cafa") for n in range(rounds)
         ]
         small_mb = way.state_mb()
     register(servers, many)
     with running(servers) as way:
-        big = [cost(way, many, 9000, f"{n + 70}-0000c057") for n in range(rounds)]
+        big = costs(way, many, rounds, 70)
         figures["state"] = (way.state_mb() - small_mb) / (many - FEW) * 10_000
     figures["cost"] = {"few": small, "many": big}
     figures["devices"] = many
