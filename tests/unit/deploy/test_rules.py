@@ -16,8 +16,7 @@ from tests.conftest import lacking
 
 ROOT: Final = Path(__file__).parents[3]
 OPS: Final = ROOT / "deploy/prometheus"
-RULES: Final = sorted(path for path in (OPS / "rules").glob("*.yaml") if path.stem != "watchdog")
-"""The alerts of a watchdog that is gone have a file and a test of their own."""
+RULES: Final = sorted((OPS / "rules").glob("*.yaml"))
 MINUTES: Final = 30
 """Of every case; a case that needs longer says so."""
 
@@ -99,6 +98,7 @@ FAULTS: Final[dict[str, dict[str, str]]] = {
     "VigilDegraded": {'vigil_fallback_mode{estate="e1", mode="degraded"}': UP},
     "VigilCanariesLate": {'vigil_canary_total{estate="e1", judgement="late"}': GROWS},
     "VigilCanariesStop": {'vigil_canary_total{estate="e1", judgement="good"}': "5x"},
+    "VigilWatchdogGone": {'up{job="vigil-fallback", instance="a"}': DOWN},
     "VigilProbeMissed": {'vigil_fallback_probe_missed{service="api"}': "3x"},
     "VigilResidentsUnprotected": {'vigil_residents_unprotected{estate="e1"}': "7x"},
     "VigilPapersAreOld": {'vigil_fallback_pack_timestamp_seconds{estate="e1"}': "0x"},
