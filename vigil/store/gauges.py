@@ -1,6 +1,6 @@
 """What Prometheus is told of the whole community, as one small look at the database.
 
-Neighbours: `api.gauges` asks every quarter of a minute.  Canaries and their robots do not count.
+Neighbours: `api.gauges` asks every quarter of a minute.  Canaries and drills are no alerts that wait.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def _alerts(connection: Connection, but: list[str]) -> dict[str, tuple[int
     cursor = await connection.execute(
         """
         SELECT priority, count(*), min(raised_at) FROM alert
-        WHERE state NOT IN ('resolved', 'reviewed') AND synthetic IS DISTINCT FROM 'canary'
+        WHERE state NOT IN ('resolved', 'reviewed') AND (synthetic IS NULL OR synthetic = 'demo')
           AND state <> ALL (%s::text[])
         GROUP BY priority
         """,

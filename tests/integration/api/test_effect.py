@@ -94,11 +94,14 @@ async def test_repeats_are_no_further_alarms_and_what_nobody_answers_is_counted(
     assert found["unanswered"] == 1
 
 
-async def test_demos_are_counted_apart_and_canaries_never(shift: Shift) -> None:
+async def test_demos_and_drills_are_counted_apart_and_canaries_never(shift: Shift) -> None:
     await shift.live_through("drill", 5, synthetic="demo")
+    await shift.live_through("drill", 5, synthetic="drill")
     await shift.world.raise_alert("canary:e1", synthetic="canary", resident=None)
     assert (await shift.effect())["alerts"] == 0
+    assert (await shift.effect())["detectors"] == []
     assert (await shift.effect(synthetic="demo"))["alerts"] == 1
+    assert (await shift.effect(synthetic="drill"))["alerts"] == 1
 
 
 async def test_nothing_has_happened_is_an_answer_too(shift: Shift) -> None:

@@ -31,7 +31,8 @@ async def test_alerts_that_wait_are_counted_by_priority_with_the_age_of_the_olde
     first = await world.raise_alert()
     clock.move(seconds=40)
     await world.raise_alert(priority=Priority.HIGH)
-    await world.raise_alert(synthetic="canary", resident=None)
+    for synthetic in ("canary", "drill"):
+        await world.raise_alert(synthetic=synthetic, resident=None)
     officer = await world.person("li")
     gauges = Gauges(world.pool, clock)
     await gauges.once()

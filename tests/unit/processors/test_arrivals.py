@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -75,13 +76,11 @@ def test_synthetic_is_believed_of_a_node_registered_for_it(registered: Any) -> N
     assert arrived(event(synthetic=registered), registry(synthetic=registered)).synthetic == registered
 
 
-@pytest.mark.parametrize("registered", [None, "drill", "demo"])
-def test_a_forged_canary_is_taken_for_real(registered: Any) -> None:
-    assert arrived(event(synthetic="canary"), registry(synthetic=registered)).synthetic is None
-
-
-def test_a_real_event_of_a_canarys_node_stays_real() -> None:
-    assert arrived(event(), registry(synthetic="canary")).synthetic is None
+@pytest.mark.parametrize(("claimed", "registered"), [*permutations(["canary", "drill", "demo", None], 2)])
+def test_what_claims_a_flag_that_its_node_is_not_registered_for_is_taken_for_real(
+    claimed: Any, registered: Any
+) -> None:
+    assert arrived(event(synthetic=claimed), registry(synthetic=registered)).synthetic is None
 
 
 BROKEN = [
