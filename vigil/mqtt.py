@@ -1,7 +1,7 @@
 """An MQTT client that acknowledges when told to, and whose thread survives its callbacks.
 
-Used by `edge.publisher`, `ingest.downlink` and `fallback`; `ingest.link` receives too many messages
-for it (decision 0003) and takes constants and TLS from here.  paho acknowledges a message only
+Used by `edge.publisher` and `fallback`; `ingest.link` has too many messages for it (decisions 0003 and
+0010) and takes constants and TLS from here.  paho acknowledges a message only
 when `ack` is called (pitfall 10), and an exception in a callback, which would end paho's
 network thread (pitfall 9), is logged and counted instead.
 """
