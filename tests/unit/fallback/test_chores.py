@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from fallback import probes
 from fallback.chores import Chores, Maker
 from fallback.senses import Noted
 from fallback.snapshot import Keeper
@@ -65,6 +66,38 @@ async def test_a_task_that_fails_is_noted_and_the_others_go_on(
 async def test_a_disk_with_room_is_noted_as_well(store: Store, clock: FakeClock) -> None:
     facts: list[Fact] = []
     assert (await notes(chores(store, clock, facts), facts, "disk")).wrong is None
+
+
+@pytest.mark.asyncio
+async def test_a_disk_that_fills_up_is_noted_by_its_folder_and_what_is_left(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = {"packs": probes.LOW_MB - 1}
+    monkeypatch.setattr("fallback.probes.free_mb", lambda folder: left.get(folder.name, probes.LOW_MB))
+    facts: list[Fact] = []
+    made = chores(store, clock, facts, fallback_packs="packs,usb", fallback_passphrase="sesame")
+    assert (await notes(made, facts, "disk")).wrong == "packs: 255 MB"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("left", "wrong"),
+    [
+        (probes.EXPIRES + timedelta(minutes=1), None),
+        (probes.EXPIRES - timedelta(minutes=1), "vigil.example:8443 2026-03-16"),
+        (timedelta(days=-1), "vigil.example:8443 2026-03-01"),
+    ],
+)
+async def test_a_certificate_that_ends_within_two_weeks_is_noted_with_its_last_day(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, left: timedelta, wrong: str | None
+) -> None:
+    async def ends(_host: str, _port: int) -> datetime:
+        return T0 + left
+
+    monkeypatch.setattr("fallback.probes.expires", ends)
+    facts: list[Fact] = []
+    made = chores(store, clock, facts, fallback_api="https://vigil.example:8443")
+    assert (await notes(made, facts, "tls")).wrong == wrong
 
 
 @pytest.mark.asyncio
