@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from fallback.procedures import Procedure
     from fallback.rounds import Check, Progress
 
-KINDS: Final = ("tabletop", "component", "unannounced")
+KINDS: Final = {
+    "tabletop": Both("桌面推演", "tabletop"),
+    "component": Both("部件中断", "component"),
+    "unannounced": Both("突击演练", "unannounced"),
+}
 FORMS_COMPLETE: Final = 0.98
 STEPS_FOLLOWED: Final = 0.95
 """Goals of issue 8; hospitals were seen to follow 27.6% of their steps."""

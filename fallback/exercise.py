@@ -82,7 +82,7 @@ class Exercise:
         return self._show(
             "drills.html",
             request,
-            estates=[estate.id for estate in self._watchdog.view().estates],
+            estates={estate.id: estate.name for estate in self._watchdog.view().estates},
             kinds=drills.KINDS,
             rows=rows,
             measured=measured,
@@ -206,9 +206,10 @@ class Exercise:
     def report(self, request: Request) -> Response:
         """Give a drill's report as PDF."""
         row = self._drill(request.path.rpartition("/")[2])
+        kind = drills.KINDS[row["kind"]]
         actions = self._store.read("SELECT * FROM action WHERE drill = ?", row["id"])
         lines = [
-            f"{row['estate']} · {row['kind']} · {row['scenario']}",
+            f"{self._watchdog.name(row['estate'])} · {kind.zh} {kind.en} · {row['scenario']}",
             f"负责 owner: {row['owner']}",
             *(f"{name}: {self._local(row[column])}" for name, column in _TIMES),
         ]
