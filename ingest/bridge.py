@@ -52,7 +52,8 @@ Handed: TypeAlias = "list[tuple[Partition, list[Record], list[Awaitable[object]]
 BATCH: Final = 500
 """Messages produced at once: half a window.  The client has one request under way to a Kafka broker, so
 the one half is with Kafka while the other is taken in; a quarter made twice the requests, and we waited
-for Kafka half the time (measured: 47,000 events/s with 250, 73,000 with 500, no more with larger windows)."""
+for Kafka half the time (0.71 of mq-bridge's rate with 250, 0.90 with 500, `python -m tests.bench bridge`;
+docs/measurements.md)."""
 TURN: Final = 125
 """Messages translated without letting anybody else have the core: 1 ms, for which an alarm on the other
 connection may have to wait."""
