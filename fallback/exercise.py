@@ -119,14 +119,13 @@ class Exercise:
         if row["begun_at"] is not None:
             raise Rejected("not_allowed", "this drill has begun already")
         now = self._now()
+        if row["kind"] != "component":  # first of all: in a real fallback it is refused, and nothing begins
+            actor = f"person:{request.person}"
+            self._watchdog.declare(row["estate"], actor, row["scenario"], now, drill=True)
         with self._store.transaction() as connection:
             connection.execute("UPDATE drill SET begun_at = ? WHERE id = ?", [stamp_of(now), row["id"]])
             self._log(connection, row["estate"], request, "drill begun", row["scenario"])
-        if row["kind"] == "component":
-            self._practise(self._drill(row["id"]))
-        else:
-            actor = f"person:{request.person}"
-            self._watchdog.declare(row["estate"], actor, row["scenario"], now, drill=True)
+        self._practise(self._drill(row["id"]))
         return see("/drills")
 
     def _practise(self, row: sqlite3.Row) -> None:

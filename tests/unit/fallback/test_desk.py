@@ -332,6 +332,14 @@ def test_a_drill_is_measured_by_what_was_done_in_it_also_when_it_was_closed_befo
     assert "✓ 按时见到 seen in time: 100.0%" in text
 
 
+def test_in_a_real_fallback_no_exercise_begins(desk: Desktop) -> None:
+    desk.post("/drills/plan", kind="tabletop", scenario="停电", planned="2026-03-02T06:30")
+    desk.fall_back()
+    assert desk.post("/drills/begin", drill="1").status_code == 422
+    assert [row["begun_at"] for row in desk.store.read("SELECT begun_at FROM drill")] == [None]
+    assert not desk.watchdog.verdict("e1").drill
+
+
 def test_what_was_practised_counts_for_nobody_when_an_exercise_turns_into_earnest(desk: Desktop) -> None:
     desk.watchdog.declare("e1", "person:li", "exercise", desk.clock.at, drill=True)
     desk.watchdog.step(desk.clock.forward(2))
