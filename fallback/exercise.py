@@ -213,7 +213,8 @@ class Exercise:
             *(f"{name}: {self._local(row[column])}" for name, column in _TIMES),
         ]
         lines += [
-            f"{'✓' if m.met else '✗'} {m.words.zh} {m.words.en}: {drills.said(m)}" for m in _measures(row)
+            f"{'✓' if m.met else '× 未达 missed:'} {m.words.zh} {m.words.en}: {drills.said(m)}"
+            for m in _measures(row)
         ]
         lines += [f"□ {a['what']} — {a['owner']}, {self._local(a['due_at'])}" for a in actions]
         headers = (("Content-Disposition", f'inline; filename="vigil-drill-{row["id"]}.pdf"'),)

@@ -332,6 +332,16 @@ def test_a_drill_is_measured_by_what_was_done_in_it_also_when_it_was_closed_befo
     assert "✓ 按时见到 seen in time: 100.0%" in text
 
 
+def test_the_report_says_on_paper_which_goals_were_missed(desk: Desktop, tmp_path: Path) -> None:
+    desk.post("/drills/plan", kind="tabletop", scenario="停电", planned="2026-03-02T06:30")
+    desk.post("/drills/begin", drill="1")
+    desk.watchdog.step(desk.clock.forward(60))
+    desk.post("/drills/end", drill="1")
+    (page,) = pages(desk.browser.get("/drill-report/1").content, tmp_path)
+    assert "✓ 发现 detected and declared: 0 s" in page
+    assert "× 未达 missed: 按时见到 seen in time: 0.0%" in page
+
+
 def test_in_a_real_fallback_no_exercise_begins(desk: Desktop) -> None:
     desk.post("/drills/plan", kind="tabletop", scenario="停电", planned="2026-03-02T06:30")
     desk.fall_back()
