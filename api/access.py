@@ -57,6 +57,10 @@ class May(StrEnum):
     MANAGE_REGISTER = "manage_register"
     RUN_DRILLS = "run_drills"
     SEE_AUDIT = "see_audit"
+    TAKE_CONSENTS = "take_consents"
+    SEE_OWN = "see_own"
+    SAY_OWN = "say_own"
+    CONSENT_OWN = "consent_own"
 
 
 _HELPER: Final = frozenset(
@@ -68,7 +72,7 @@ _HELPER: Final = frozenset(
 _OFFICER: Final = _HELPER | {May.SILENCE, May.SEE_POLICIES}
 _LEADER: Final = _OFFICER | {
     *(May.REVIEW, May.SEE_ROSTER, May.MANAGE_ROTA),
-    *(May.MANAGE_HELPERS, May.SEE_EFFECT, May.RUN_DRILLS),
+    *(May.MANAGE_HELPERS, May.SEE_EFFECT, May.RUN_DRILLS, May.TAKE_CONSENTS),
 }
 GRANTS: Final[dict[Role, frozenset[May]]] = {
     Role.DUTY_OFFICER: _OFFICER | {May.SEE_FRAMES},
@@ -81,8 +85,8 @@ GRANTS: Final[dict[Role, frozenset[May]]] = {
     ),
     Role.AUDITOR: frozenset({May.SEE_ALERTS, May.SEE_STAFF, May.SEE_POLICIES, May.SEE_EFFECT, May.SEE_AUDIT}),
     Role.STREET_CENTRE: _OFFICER | {May.SEE_ROSTER, May.SEE_EFFECT},
-    Role.RESIDENT: frozenset(),
-    Role.FAMILY: frozenset(),
+    Role.RESIDENT: frozenset({May.SEE_OWN, May.SAY_OWN, May.CONSENT_OWN}),
+    Role.FAMILY: frozenset({May.SEE_OWN, May.SAY_OWN}),
     Role.CANARY: frozenset({May.SEE_ALERTS, May.TAKE}),
     Role.WATCHDOG: frozenset(
         {May.SEE_ALERTS, May.SEE_PEOPLE, May.SEE_ROSTER, May.HAND_TO_FALLBACK, May.RUN_DRILLS}
@@ -112,9 +116,15 @@ MEANING: Final[dict[May, str]] = {
     May.MANAGE_REGISTER: "change the register",
     May.RUN_DRILLS: "plan, run and end drills",
     May.SEE_AUDIT: "read the audit log, which is of all estates",
+    May.TAKE_CONSENTS: "write down what a resident has agreed to or withdrawn, with the proof",
+    May.SEE_OWN: "see what is known of oneself (family: of who agrees to it), and who looked",
+    May.SAY_OWN: "call for help, say to be fine, report a problem of the neighbourhood",
+    May.CONSENT_OWN: "give and withdraw one's own consents",
 }
 """What each permission is for, in the words of `docs/reference/roles.md`."""
 ROBOTS: Final = frozenset({Role.CANARY, Role.WATCHDOG, Role.READER})
+OWN_ONLY: Final = frozenset({Role.RESIDENT, Role.FAMILY})
+"""Whose scope has no estate, whatever the account says: they see residents, each by a tie (`api.own`)."""
 
 
 class View(StrEnum):
@@ -152,6 +162,8 @@ class Identity:
     @property
     def scope(self) -> Scope:
         """What they may know of."""
+        if self.role in OWN_ONLY:
+            return Scope(frozenset())
         every = EVERY_ESTATE in self.estates
         return Scope(None if every else self.estates, canary=self.role is Role.CANARY)
 

@@ -19,6 +19,7 @@ from api import (
     auth,
     calendars,
     claims,
+    consents,
     contacts,
     detectors,
     drills,
@@ -27,6 +28,7 @@ from api import (
     hand_ups,
     nearest,
     outages,
+    own,
     permissions,
     policies,
     problems,
@@ -41,7 +43,7 @@ from api import (
     tasks,
     webhooks,
 )
-from api.console import answer, pages, sign_in, site, take
+from api.console import answer, pages, resident, sign_in, site, take
 from api.register import changes
 from api.register import routes as register
 
@@ -87,8 +89,10 @@ PARTS: Final = (
         nearest,
         webhooks,
         audit,
+        consents,
+        own,
     ),
-    *(claims, evidence, snapshot, drills, pages, sign_in, take, answer, site),
+    *(claims, evidence, snapshot, drills, pages, sign_in, take, answer, site, resident),
 )
 
 

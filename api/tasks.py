@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/api/v1", tags=["tasks"], responses=RESPONSES)
 WITH_THEM = frozenset({Report.SEEN_WELL, Report.PHONE_WELL, Report.NEEDS_HELP})
 """Reports of who is with the resident, or speaks with them."""
+NEIGHBOURHOOD = "neighbourhood"
+"""The kind of alert that a resident's report of the neighbourhood makes."""
+SETTLES = frozenset({Report.PUT_RIGHT, Report.PASSED_ON})
+"""Reports that close the alert, too (rule 6 of `api.visits`)."""
 
 
 class GiveBody(Body):
@@ -59,6 +63,8 @@ class ReportBody(Body):
         Report.NO_ANSWER,
         Report.NEEDS_HELP,
         Report.EMERGENCY_CALLED,
+        Report.PUT_RIGHT,
+        Report.PASSED_ON,
     ]
     note: Prose = ""
     alert_outcome: Outcome | None = None
@@ -83,7 +89,7 @@ class TaskView(BaseModel):
     account: str
     state: TaskState
     stage: Stage
-    outcome: Literal["seen_well", "phone_well", "refused", "emergency"] | None
+    outcome: Literal["seen_well", "phone_well", "refused", "emergency", "put_right", "passed_on"] | None
     note: str
     given_by: str
     given_at: datetime
@@ -184,12 +190,18 @@ async def give_task(write: WriteDep, identity: SomebodyDep, alert: UUID, body: G
 
 
 async def _worker(connection: Connection, card: Card, now: datetime) -> str:
-    known = await read_rota(connection, now)
-    beats = tuple(Beat(*row) for row in await tasks.beats(connection))
-    found = visits.choose(known, beats, card.alert.estate, card.names.building, now)
+    found = await worker_of(connection, card.alert.estate, card.names.building, now)
     if found is None:
         raise Rejected("nobody", "this estate has no grid worker; name somebody, or hand the alert up")
-    return found.account
+    return found
+
+
+async def worker_of(connection: Connection, estate: str, building: str | None, now: datetime) -> str | None:
+    """Return the account of whoever is to go to a building's doors; None where nobody is there."""
+    known = await read_rota(connection, now)
+    beats = tuple(Beat(*row) for row in await tasks.beats(connection))
+    found = visits.choose(known, beats, estate, building, now)
+    return found.account if found else None
 
 
 async def _check_worker(connection: Connection, identity: Identity, account: str, estate: str) -> None:
@@ -304,6 +316,8 @@ async def _report(
         _check_side(identity, before, what)
         now = write.services.clock()
         card = await _card(connection, identity, alert)
+        if what in SETTLES and card.alert.kind != NEIGHBOURHOOD:
+            raise Rejected("not_allowed", "this task is about a person; say how they are")
         after = visits.decide(await _standing(connection, identity, before, card), what)
         new = replace(
             before,
@@ -352,6 +366,8 @@ async def _move_alert(
     """Move the alert on by what the worker found (rule 5 of `api.visits`)."""
     found = await alerts.get(connection, alert, lock=True)
     reason = f"{what}: {note}" if note else str(what)
+    if outcome is None and what in SETTLES:
+        outcome = Outcome.TRUE
     if outcome is not None:
         step = Step(Action.RESOLVE, identity.actor, reason, outcome=outcome)
         await alerts.apply(connection, alert, found.version, step, now)

@@ -14,6 +14,8 @@ Rules
 4. The worker who has it reports; who gave it, or a leader, may withdraw it.
 5. What was found does not close the alert: a person says how that turned out, in the same tap
    or later.
+6. What a resident has reported of the neighbourhood (`api.own`) is put right, or passed on to whoever
+   does that; either closes its alert.
 """
 
 from __future__ import annotations
@@ -56,6 +58,8 @@ class Report(StrEnum):
     NO_ANSWER = "no_answer"
     NEEDS_HELP = "needs_help"
     EMERGENCY_CALLED = "emergency_called"
+    PUT_RIGHT = "put_right"
+    PASSED_ON = "passed_on"
     WITHDRAWN = "withdrawn"
 
 
@@ -65,8 +69,10 @@ ENDS: Final = {
     Report.PHONE_WELL: "phone_well",
     Report.REFUSED: "refused",
     Report.EMERGENCY_CALLED: "emergency",
+    Report.PUT_RIGHT: "put_right",
+    Report.PASSED_ON: "passed_on",
 }
-"""Reports that end a task, and its outcome."""
+"""Reports that end a task, and its outcome; the last two are of things, not of people (rule 6)."""
 
 
 @dataclass(frozen=True, slots=True)

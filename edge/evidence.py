@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from vigil.clock import Clock
 
 EVERY_S: Final = 10.0
-ASK_EVERY: Final = timedelta(minutes=15)
-"""How long a box that is reached may not know that a consent has been withdrawn; the platform does."""
+ASK_EVERY: Final = timedelta(seconds=40)
+"""How long a box that is reached may not know that a consent has been withdrawn, beside `EVERY_S`: a minute
+at most was promised.  The platform knows at once."""
 KEPT: Final = timedelta(hours=24)
 """A case is closed by then; what could not be handed over is of no use to anybody."""
 MOST: Final = 20

@@ -133,6 +133,8 @@ async def board_page(request: Request, services: ServicesDep) -> Response:
     identity = await auth.identify(services, request)
     if identity is None:
         return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+    if identity.may(May.SEE_OWN):
+        return RedirectResponse("/me", HTTPStatus.SEE_OTHER)
     if not identity.may(May.SEE_ALERTS):
         return error_page(request, HTTPStatus.FORBIDDEN)
     page = await list_alerts(services, identity, state="open", limit=500)

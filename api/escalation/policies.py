@@ -133,7 +133,7 @@ def choose(stored: list[Stored], priority: Priority, estate: str, kind: str, hou
     """
     fitting = [s for s in stored if s.priority == priority and _fits(s, estate, kind, hour)]
     if not fitting:
-        return DEFAULTS[priority]
+        return OF_KIND.get(kind, DEFAULTS[priority])
     return max(fitting, key=lambda s: (_weight(s), s.policy.version)).policy
 
 
@@ -214,3 +214,17 @@ DEFAULTS: Final[dict[Priority, Policy]] = {
         again_every_s=1800,
     ),
 }
+OF_KIND: Final = {
+    # What a resident reports of the neighbourhood is a grid worker's task already; it wakes nobody.
+    "neighbourhood": Policy(
+        "neighbourhood",
+        1,
+        (
+            _P(0, Target.OFFICERS, Channel.CONSOLE),
+            _P(86_400, Target.SUPERVISOR, Channel.MESSAGE),
+        ),
+        attend_within_s=86_400,
+        again_every_s=86_400,
+    ),
+}
+"""Built-in policies of a kind, whatever its priority."""

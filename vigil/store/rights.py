@@ -71,8 +71,25 @@ GUARDED: Final[dict[str, LiteralString]] = {
     "device_place": _through("zone", "zone"),
     "evidence_frame": f"EXISTS (SELECT FROM node n WHERE n.id = node AND {_estate('n.estate')})",
     "register_change": f"estate IS NULL OR {_estate()}",
+    "account_resident": _OF_RESIDENT,
+    "neighbourhood_report": _estate(),
 }
 """Table -> which of its rows somebody with a scope may see, add and change."""
+
+
+def _mine(column: LiteralString = "resident") -> LiteralString:
+    return "{column} = ANY ((SELECT scope_residents())::text[])".replace("{column}", column)
+
+
+OWN: Final[dict[str, LiteralString]] = {
+    "resident": _mine("id"),
+    "zone": "id = ANY ((SELECT scope_homes())::text[])",
+    **dict.fromkeys(("alert", "neighbourhood_report"), _mine()),
+    "task": "(SELECT scope_residents()) IS NOT NULL"
+    " AND EXISTS (SELECT FROM neighbourhood_report n WHERE n.task = task.id)",
+}
+"""Table -> which of its rows residents and families may also see, and not change: their own, in a
+transaction that has set `vigil.residents` (0191).  What is visible through one of these follows it."""
 
 OPEN: Final[dict[str, str]] = {
     "community": "names of places, which every page shows",
@@ -121,6 +138,7 @@ _SECRETS: Final = (
         "contact",
     ),
     *("webhook", "answered", "claim", "claim_attempt", "certificate", "access_log", "resident_answer"),
+    *("account_resident", "neighbourhood_report"),
 )
 _AUDIT: Final = ("audit_waiting", "audit_log", "audit_checkpoint")
 LESS: Final[dict[ProcessRole, dict[str, LiteralString]]] = {
@@ -140,7 +158,7 @@ LESS: Final[dict[ProcessRole, dict[str, LiteralString]]] = {
     },
 }
 """Where a role has less than everything on a table or view."""
-_CHECKING: Final = ("event_of", "heard_in", "heard_of", "withheld_of")
+_CHECKING: Final = ("event_of", "heard_in", "heard_of", "withheld_of", "own_residents")
 
 _MAKE_ROLES: Final = """
     DO $$
@@ -168,7 +186,11 @@ _TABLES: Final = """
 """
 _GUARDED: Final = """
     SELECT c.relname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
-    WHERE c.relnamespace = current_schema()::regnamespace
+    WHERE c.relnamespace = current_schema()::regnamespace AND p.polname = 'scope'
+"""
+_OWNED: Final = """
+    SELECT c.relname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+    WHERE c.relnamespace = current_schema()::regnamespace AND p.polname = 'own'
 """
 
 
@@ -192,10 +214,12 @@ async def put(connection: Connection) -> None:
     async with connection.transaction():
         for role in ProcessRole:
             await connection.execute(_grants(role, tables))
-    for table in sorted(set(GUARDED) & tables - await _names(connection, _GUARDED)):
+    guards = [_guard(table) for table in sorted(set(GUARDED) & tables - await _names(connection, _GUARDED))]
+    guards += [_show_own(table) for table in sorted(set(OWN) & tables - await _names(connection, _OWNED))]
+    for guard in guards:
         async with connection.transaction():
             await connection.execute("SET LOCAL lock_timeout = '2s'")
-            await connection.execute(_guard(table))
+            await connection.execute(guard)
 
 
 async def _names(connection: Connection, query: LiteralString) -> set[str]:
@@ -231,3 +255,10 @@ def _guard(table: str) -> Composed:
         CREATE POLICY scope ON {on} TO {people} USING ({visible}) WITH CHECK ({visible});
         CREATE POLICY platform ON {on} TO {others}, CURRENT_USER USING (true) WITH CHECK (true);
     """).format(on=on, people=Identifier(ProcessRole.PEOPLE), others=others, visible=visible)
+
+
+def _show_own(table: str) -> Composed:
+    """Let people see what is their own of a guarded table."""
+    return SQL("CREATE POLICY own ON {} FOR SELECT TO {} USING ({})").format(
+        Identifier(table), Identifier(ProcessRole.PEOPLE), SQL(OWN[table])
+    )

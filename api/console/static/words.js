@@ -6,7 +6,7 @@ const URGENCY = ["critical", "high", "medium", "trouble"];
 const ICONS = {
   fall: "fall", stillness: "fall", sos: "sos", smoke: "smoke", gas: "gas", water: "water",
   inactivity: "clock", no_return: "clock", wandering: "clock", not_up: "clock", night_trips: "clock",
-  routine: "clock", welfare: "clock", sensors_silent: "trouble", sensor_silent: "trouble", device: "trouble", platform: "trouble",
+  routine: "clock", welfare: "clock", neighbourhood: "clock", sensors_silent: "trouble", sensor_silent: "trouble", device: "trouble", platform: "trouble",
   unreadable_alarm: "trouble", outage: "trouble", rota: "trouble",
 };
 const clock = new Intl.DateTimeFormat(data.language, {

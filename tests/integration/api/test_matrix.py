@@ -35,6 +35,8 @@ OTHER: Final = """
     INSERT INTO resident (id, estate, home, name, phone, flagged, profile)
         VALUES ('r2', 'e2', 'z2', 'SECRET', '13999999999', true, '{"note": "SECRET"}');
     INSERT INTO assignment (device, resident) VALUES ('d1', 'r1'), ('d2', 'r2');
+    INSERT INTO consent (resident, purpose, granted, text_version, given_by)
+        SELECT id, 'family_access', true, '1', 'self' FROM resident;
 """.replace("SECRET", SECRET)
 NEVER_ENDS: Final = "GET /api/v1/stream"
 ENDS_THE_SESSION: Final = ("DELETE /api/v1/session", "DELETE /api/v1/session/all")
@@ -111,7 +113,7 @@ class People:
 @pytest.fixture
 def ids() -> dict[str, dict[str, str]]:
     """What stands for the parameters of a path, by estate."""
-    common = {"position": "1", "name": "night", "link": "x"}
+    common = {"position": "1", "name": "night", "link": "x", "purpose": "home_camera"}
     return {
         "e1": common | {"resident": "r1", "node": "n1", "device": "d1", "account": "grid_worker"},
         "e2": common | {"resident": "r2", "node": "n2", "device": "d2", "account": "other"},
@@ -130,6 +132,13 @@ async def prepared(world: World, ids: dict[str, dict[str, str]]) -> People:
     document = (await (await world.client()).get("/api/v1/openapi.json")).json()
     people = People(world, document)
     await people.come()
+    async with world.pool.connection() as connection:
+        await connection.execute(
+            """
+            INSERT INTO account_resident (account, resident, relation, made_by, made_at)
+            VALUES ('resident', 'r1', 'self', 'test', now()), ('family', 'r1', 'family', 'test', now())
+            """
+        )
     return people
 
 
@@ -202,8 +211,9 @@ def stays_out(answer: httpx.Response) -> bool:
 
 
 @pytest.mark.parametrize("role", [Role.RESIDENT, Role.FAMILY])
-async def test_residents_and_families_see_nothing_of_the_platforms_work(role: Role) -> None:
-    assert GRANTS[role] == frozenset()
+async def test_residents_and_families_see_nothing_but_their_own(role: Role) -> None:
+    assert GRANTS[role] <= {May.SEE_OWN, May.SAY_OWN, May.CONSENT_OWN}
+    assert [other for other in Role if GRANTS[other] & GRANTS[role]] == [Role.RESIDENT, Role.FAMILY]
 
 
 async def test_who_only_looks_changes_nothing() -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.integration, pytest.mark.stack]
+pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.trust]
 
 WAIT_S = 10
 NOW = datetime.now(UTC)  # noqa: TID251 - certificates are checked by OpenSSL, which has no other clock

@@ -117,10 +117,11 @@ async def test_the_command_says_what_it_did(
 
 PLAIN = [migration.name for migration in shipped() if not migration.needs_timescale]
 RIGHTS_SINCE = "0150_scope.sql"
+OWN_SINCE = "0191"
 
 
 async def migrate_as_then(connection: Any, last: str) -> None:
-    """Migrate as the version did whose last migration this is; before 0150 there were no rights to put."""
+    """Migrate as the version did whose last migration this is: 0150 brought rights, 0191 what is one's own."""
 
     async def nothing(_connection: object) -> None:
         pass
@@ -130,6 +131,9 @@ async def migrate_as_then(connection: Any, last: str) -> None:
         patched.setattr(migrations, "shipped", lambda: then)
         if last < RIGHTS_SINCE:
             patched.setattr(rights, "put", nothing)
+        if last < OWN_SINCE:
+            patched.setattr(rights, "OWN", {})
+            patched.setattr(rights, "_CHECKING", [one for one in rights._CHECKING if one != "own_residents"])
         await migrate(connection)
 
 
