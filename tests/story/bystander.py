@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import paho.mqtt.client as paho
 import psycopg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from paho.mqtt.enums import CallbackAPIVersion
 from psycopg import sql
 
@@ -94,25 +94,23 @@ def listening(stack: Stack) -> Iterator[list[tuple[str, bytes]]]:
 
 async def records(bootstrap: str) -> list[tuple[str, bytes]]:
     """Read every Kafka topic from its beginning: topic, then key and value."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(*KAFKA_TOPICS, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        return [record for topic in KAFKA_TOPICS for record in await _topic(consumer, topic)]
+        async with asyncio.timeout(60):
+            return await _read_all(consumer)
     finally:
-        await consumer.stop()
+        with suppress(asyncio.CancelledError):  # aiokafka's own, of the task that it ends when it stops
+            await consumer.stop()
 
 
-async def _topic(consumer: AIOKafkaConsumer, topic: str) -> list[tuple[str, bytes]]:
-    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-    consumer.assign(partitions)
-    ends = await consumer.end_offsets(partitions)
+async def _read_all(consumer: AIOKafkaConsumer) -> list[tuple[str, bytes]]:
+    """Read from the beginning to where the log ends now."""
+    ends = await consumer.end_offsets(list(consumer.assignment()))
     found: list[tuple[str, bytes]] = []
-    async with asyncio.timeout(60):
-        for partition in partitions:
-            await consumer.seek_to_beginning(partition)
-        while any([await consumer.position(each) < ends[each] for each in partitions]):
-            for batch in (await consumer.getmany(timeout_ms=500)).values():
-                found += [(topic, (one.key or b"") + b"\n" + (one.value or b"")) for one in batch]
+    while any([await consumer.position(each) < end for each, end in ends.items()]):
+        for batch in (await consumer.getmany(timeout_ms=500)).values():
+            found += [(one.topic, (one.key or b"") + b"\n" + (one.value or b"")) for one in batch]
     return found
 
 
