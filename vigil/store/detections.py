@@ -100,22 +100,21 @@ async def load_states(connection: Connection, detector: str, subjects: Iterable[
     wanted = sorted(set(subjects))
     if not wanted:
         return {}
-    async with connection.pipeline():  # one round trip for both
-        await connection.execute(
-            """
-            INSERT INTO detector_state (detector, subject, state, changed_at)
-            SELECT %s, subject, 'null', now() FROM unnest(%s::text[]) AS t(subject) ORDER BY subject
-            ON CONFLICT DO NOTHING
-            """,
-            [detector, wanted],
-        )
-        cursor = await connection.execute(
-            """
-            SELECT subject, state FROM detector_state WHERE detector = %s AND subject = ANY(%s)
-            ORDER BY subject FOR UPDATE
-            """,
-            [detector, wanted],
-        )
+    await connection.execute(
+        """
+        INSERT INTO detector_state (detector, subject, state, changed_at)
+        SELECT %s, subject, 'null', now() FROM unnest(%s::text[]) AS t(subject) ORDER BY subject
+        ON CONFLICT DO NOTHING
+        """,
+        [detector, wanted],
+    )
+    cursor = await connection.execute(
+        """
+        SELECT subject, state FROM detector_state WHERE detector = %s AND subject = ANY(%s)
+        ORDER BY subject FOR UPDATE
+        """,
+        [detector, wanted],
+    )
     return {subject: state for subject, state in await cursor.fetchall() if state is not None}
 
 

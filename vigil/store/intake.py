@@ -352,23 +352,22 @@ async def lock_accounted(connection: Connection, keys: Iterable[Key]) -> dict[Ke
     """
     wanted = sorted(set(keys))
     columns = [[key[i] for key in wanted] for i in range(3)]
-    async with connection.pipeline():  # one round trip for both
-        await connection.execute(
-            """
-            INSERT INTO watermark (node, boot, lane, changed_at)
-            SELECT node, boot, lane, now() FROM unnest(%b::text[], %b::text[], %b::text[]) AS t(node, boot, lane)
-            ON CONFLICT DO NOTHING
-            """,
-            columns,
-        )
-        cursor = await connection.execute(
-            """
-            SELECT node, boot, lane, accounted::text FROM watermark
-            WHERE (node, boot, lane) IN (SELECT * FROM unnest(%b::text[], %b::text[], %b::text[]))
-            ORDER BY node, boot, lane FOR UPDATE
-            """,
-            columns,
-        )
+    await connection.execute(
+        """
+        INSERT INTO watermark (node, boot, lane, changed_at)
+        SELECT node, boot, lane, now() FROM unnest(%b::text[], %b::text[], %b::text[]) AS t(node, boot, lane)
+        ON CONFLICT DO NOTHING
+        """,
+        columns,
+    )
+    cursor = await connection.execute(
+        """
+        SELECT node, boot, lane, accounted::text FROM watermark
+        WHERE (node, boot, lane) IN (SELECT * FROM unnest(%b::text[], %b::text[], %b::text[]))
+        ORDER BY node, boot, lane FOR UPDATE
+        """,
+        columns,
+    )
     rows = await cursor.fetchall()
     return {(node, boot, lane): _accounted(ranges) for node, boot, lane, ranges in rows}
 
