@@ -159,13 +159,27 @@ def wait_for_boxes(cluster: Cluster, size: Size) -> None:
     """
     deadline = time.monotonic() + PATIENCE_S
     while cluster.boxes and time.monotonic() < deadline:
-        done = [name for name in cluster.boxes if load_done(cluster.spools[name], size)]
-        cluster.drop_boxes([name for name in done if drained({name: cluster.spools[name]})])
+        for name in [name for name in cluster.boxes if load_done(cluster.spools[name], size)]:
+            end_if_drained(cluster, name)
         time.sleep(0.5)
     for name in cluster.boxes:
         print(
             f"  {name} is not done: {watermarks({name: cluster.spools[name]})}", file=sys.stderr, flush=True
         )
+
+
+def end_if_drained(cluster: Cluster, name: str) -> None:
+    """End a box that has nothing left to send.
+
+    It tells of its health until it ends: what it accepted in that moment is in its spool alone, and so
+    it is started again to send it.
+    """
+    spool, box = {name: cluster.spools[name]}, cluster.boxes[name]
+    if drained(spool):
+        cluster.drop_boxes([name])
+        if not drained(spool):
+            cluster.boxes[name] = box
+            box.wanted = True
 
 
 def load_done(spool: Path, size: Size) -> bool:
