@@ -117,8 +117,8 @@ def _csv(content: bytes) -> list[list[str]]:
 def _workbook(path: Path) -> list[list[str]]:
     from zipfile import BadZipFile  # noqa: PLC0415 - Excel is read by who imports it, not by the server
 
-    from openpyxl import load_workbook  # noqa: PLC0415 - the same
-    from openpyxl.utils.exceptions import InvalidFileException  # noqa: PLC0415 - the same
+    from openpyxl import load_workbook  # noqa: PLC0415 - Excel is read by who imports it, not by the server
+    from openpyxl.utils.exceptions import InvalidFileException  # noqa: PLC0415 - Excel is read by who imports it, not by the server
 
     try:
         book = load_workbook(path, read_only=True, data_only=True)
