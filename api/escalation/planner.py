@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from api.escalation.policies import Channel, Entry, Policy, Target, longest_wait, timeline
-from api.escalation.rota import Rota
+from api.escalation.rota import Load, Rota, least_busy
 from vigil.alerts import OPEN, SILENCE_AT_MOST, UNTAKEN, Action, Outcome, State, Step
 
 if TYPE_CHECKING:
@@ -224,6 +224,7 @@ def to_people(
     estate: str,
     told: Mapping[tuple[str, str], datetime],
     now: datetime,
+    loads: Mapping[str, Load] | None = None,
 ) -> tuple[Planned, ...]:
     """Turn calls into notices: each person once per channel, and a repeat to whom it was said before.
 
@@ -236,6 +237,7 @@ def to_people(
         estate: Where it is.
         told: When accounts last had a notice of this alert, by account and channel.
         now: Present time.
+        loads: What people have to do, where a step is for one of several.
     """
     before = {account for account, channel in told if channel != Channel.CONSOLE}
     planned: dict[tuple[str | None, Channel], Planned] = {}
@@ -243,7 +245,10 @@ def to_people(
         if call.target is Target.RESIDENT:
             planned[None, call.channel] = Planned(None, call.entry, call.channel, call.repeat)
             continue
-        people: list[str | None] = [person.account for person in rota.resolve(call.target, estate, now)]
+        meant = rota.resolve(call.target, estate, now)
+        if call.target is Target.OFFICER:
+            meant = least_busy(meant, before, loads or {}, now)
+        people: list[str | None] = [person.account for person in meant]
         for account in people or [None]:
             if account is not None and _just_told(told.get((account, call.channel)), now):
                 continue

@@ -16,8 +16,10 @@ from vigil.alerts import Priority
 
 
 class Target(StrEnum):
-    """Whom a step is for; `rota.Duty` says who that is now."""
+    """Whom a step is for; `rota.Rota` says who that is now."""
 
+    OFFICER = "officer"
+    """One of the officers on duty, who has least to do just now (`rota.least_busy`)."""
     OFFICERS = "officers"
     SUPERVISOR = "supervisor"
     SHIFT = "shift"
@@ -179,12 +181,14 @@ DEFAULTS: Final[dict[Priority, Policy]] = {
             _P(120, Target.PHONE_TREE, Channel.VOICE, repeats=2, every_s=30),
         ),
     ),
+    # One officer first, and the others a minute later: decision 0014.
     Priority.HIGH: Policy(
         "high",
-        1,
+        2,
         (
             _P(0, Target.OFFICERS, Channel.CONSOLE),
-            _P(0, Target.OFFICERS, Channel.MESSAGE, repeats=1, every_s=30),
+            _P(0, Target.OFFICER, Channel.MESSAGE),
+            _P(30, Target.OFFICER, Channel.VOICE),
             _P(60, Target.OFFICERS, Channel.VOICE, repeats=1, every_s=30),
             _P(120, Target.SUPERVISOR, Channel.VOICE, repeats=1, every_s=60),
             _P(240, Target.SHIFT, Channel.VOICE),

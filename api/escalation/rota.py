@@ -9,13 +9,15 @@ Rules
 2. A person goes on duty only with two contacts verified within 30 days (pitfall 32).  Should
    that lapse on duty, they are told all the same, and so are those who come after them.
 3. An hour without an officer within the next 7 days is said now, not then.
-4. Who stands in for a part of a shift has it, and its holder has not; the last agreement
+4. One officer of several is the one with least to do, and stays the same for an alert; where none
+   of them is fit, all of them are told.
+5. Who stands in for a part of a shift has it, and its holder has not; the last agreement
    counts.  Who is on leave has no duty, whatever the shifts say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -57,6 +59,21 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What somebody has to do just now.
+
+    Attributes:
+        held: Open alerts that they have.
+        alarms: Alerts that they were told of in the last 10 minutes.
+        last_at: When they were told of the last one.
+    """
+
+    held: int = 0
+    alarms: int = 0
+    last_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cover:
     """Somebody stands in for a part of a shift; `shift` is an index into the shifts given with it."""
 
@@ -78,7 +95,7 @@ class Leave:
 def effective(
     shifts: tuple[Shift, ...], covers: Iterable[Cover] = (), leaves: tuple[Leave, ...] = ()
 ) -> tuple[Shift, ...]:
-    """Return who has duty when, after what was agreed and who is away (rule 4).
+    """Return who has duty when, after what was agreed and who is away (rule 5).
 
     Args:
         shifts: As they were planned.
@@ -126,6 +143,7 @@ class Rota:
         near = tuple(p for p in self.people if p.estates & {estate, "*"}) or self.people
         on = _OnShift(near, self.shifts, now)
         ladder = {
+            Target.OFFICER: (on.duty("officer"), on.duty("supervisor")),
             Target.OFFICERS: (on.duty("officer"), on.duty("supervisor")),
             Target.SUPERVISOR: (on.duty("supervisor"),),
             Target.SHIFT: (on.duty("officer", "supervisor", "grid_worker"),),
@@ -148,6 +166,28 @@ def _until_reachable(rungs: tuple[tuple[Person, ...], ...], now: datetime) -> tu
         if any(unfit(person, now) is None for person in people):
             break
     return tuple(told.values())
+
+
+def least_busy(
+    people: tuple[Person, ...], known: Collection[str], loads: Mapping[str, Load], now: datetime
+) -> tuple[Person, ...]:
+    """Return the one of several people who is to be told first (rule 4); all, where nobody is fit.
+
+    Args:
+        people: Whom a step is for.
+        known: Accounts that were told of this alert before.
+        loads: What each has to do; who is not in it has nothing.
+        now: Present time.
+    """
+    fit = [person for person in people if unfit(person, now) is None]
+    if not fit:
+        return people
+    return (min(fit, key=lambda person: (person.account not in known, *_busy(loads, person))),)
+
+
+def _busy(loads: Mapping[str, Load], person: Person) -> tuple[int, int, float, str]:
+    load = loads.get(person.account, Load())
+    return load.held, load.alarms, load.last_at.timestamp() if load.last_at else 0.0, person.account
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,14 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
+from api.burden import PERIOD
 from api.escalation import links, outages, planner, policies, rota, watch
 from api.escalation.channels import with_receipt
 from api.escalation.links import GOOD_FOR, Invitation
 from api.escalation.messages import About, compose, question
 from api.escalation.planner import Course, Decision, Facts
-from api.escalation.policies import Channel, Policy, Stored
-from api.escalation.rota import Contact, Cover, Leave, Person, Rota, Shift
+from api.escalation.policies import Channel, Policy, Stored, Target
+from api.escalation.rota import Contact, Cover, Leave, Load, Person, Rota, Shift
 from vigil.alerts import UNTAKEN, Priority, State
 from vigil.errors import Conflict, Unavailable
 from vigil.events import derived_id
@@ -53,6 +54,8 @@ ROTA_S: Final = 60.0
 SETTLE_S: Final = 60.0
 """After a start boxes come back and people put the roster in; nothing is said of either before."""
 LATE: Final = timedelta(seconds=15)
+A_SHIFT: Final = timedelta(hours=12)
+"""Among officers who are equally busy it is the turn of whoever's last alarm is longest ago in it."""
 SCREEN_FIRST_S: Final = 0.1
 """The notice of an alert wakes the live stream too, in this process: planning, some 10 ms of work, is not
 to come between an alarm and the screen.  What else is raised meanwhile is planned in the same go."""
@@ -303,7 +306,8 @@ async def _put_notices(
         return
     told = await escalation.told(connection, about.id)
     known = await read_rota(connection, now)
-    planned = planner.to_people(decision.calls, known, about.estate, told, now)
+    loads = await _loads(connection, now) if any(c.target is Target.OFFICER for c in decision.calls) else {}
+    planned = planner.to_people(decision.calls, known, about.estate, told, now, loads)
     await escalation.put_notices(
         connection,
         (
@@ -320,6 +324,11 @@ async def _put_notices(
             for one in planned
         ),
     )
+
+
+async def _loads(connection: Connection, now: datetime) -> dict[str, Load]:
+    found = await escalation.loads(connection, now - PERIOD, now - A_SHIFT)
+    return {account: Load(held, alarms, last_at) for account, held, alarms, last_at in found}
 
 
 async def read_rota(connection: Connection, now: datetime, *, but: int | None = None) -> Rota:

@@ -66,6 +66,7 @@ class NoticeRow:
     Attributes:
         task: The task that it asks somebody to do, if any.
         hand_up: The street's centre is called for this, if for any.
+        offer: It asks to take the alert over from a colleague, if so.
         wanted: What it asks for is not yet in somebody's hands; of a notice that tells of the
             alert, the alert's state says that.
     """
@@ -79,6 +80,7 @@ class NoticeRow:
     tries: int
     task: UUID | None
     hand_up: UUID | None
+    offer: UUID | None
     wanted: bool
 
 
@@ -154,10 +156,12 @@ async def read_alert(connection: Connection, alert: UUID, now: datetime) -> Aler
                              WHERE t.alert = a.id AND t.from_state IS DISTINCT FROM t.to_state), a.raised_at) AS since,
                    a.silenced_until, a.estate, e.name AS estate_name, z.building, c.time_zone, a.synthetic,
                    a.synthetic IS DISTINCT FROM 'drill' OR drill_is_on(a.estate, %(now)s) AS pages,
-                   a.resident, r.phone, coalesce(page.answer, hub.answer) AS answer
+                   a.resident, personal(r.id, 'phone', k.wrapped, r.phone) AS phone,
+                   coalesce(page.answer, hub.answer) AS answer
             FROM alert a
             LEFT JOIN estate e ON e.id = a.estate LEFT JOIN community c ON c.id = e.community
             LEFT JOIN zone z ON z.id = a.zone LEFT JOIN resident r ON r.id = a.resident
+            LEFT JOIN resident_key k ON k.resident = r.id
             LEFT JOIN LATERAL (SELECT answer FROM resident_answer
                                WHERE alert = a.id ORDER BY at DESC LIMIT 1) page ON true
             LEFT JOIN LATERAL (SELECT v.data->>'answer' AS answer
@@ -201,6 +205,37 @@ async def told(connection: Connection, alert: UUID) -> dict[tuple[str, str], dat
     return {(account, channel): at for account, channel, at in await cursor.fetchall()}
 
 
+async def loads(
+    connection: Connection, of_late: datetime, since: datetime
+) -> list[tuple[str, int, int, datetime | None]]:
+    """Return (account, open alerts held, alerts told of, told last at) of who has anything to do.
+
+    Args:
+        connection: To read with.
+        of_late: From when on alerts that somebody was told of are counted.
+        since: From when on the last one is looked for.
+    """
+    cursor = await connection.execute(
+        """
+        WITH held AS (
+            SELECT substr(holder, 8) AS account, count(*)::int AS alerts FROM alert
+            WHERE state NOT IN ('resolved', 'reviewed') AND state IN ('acknowledged', 'attending')
+              AND holder LIKE 'person:%%'
+            GROUP BY 1
+        ), told AS (
+            SELECT account, (count(DISTINCT alert) FILTER (WHERE made_at > %(of_late)s))::int AS alerts,
+                   max(made_at) AS last_at
+            FROM notice WHERE made_at > %(since)s AND channel <> 'console' AND account IS NOT NULL
+            GROUP BY account
+        )
+        SELECT account, coalesce(held.alerts, 0), coalesce(told.alerts, 0), told.last_at
+        FROM held FULL JOIN told USING (account)
+        """,
+        {"of_late": of_late, "since": since},
+    )
+    return await cursor.fetchall()
+
+
 async def put_notices(connection: Connection, notices: Iterable[NewNotice]) -> None:
     """Put notices into the outbox; one that is there already changes nothing."""
     for new in notices:
@@ -223,12 +258,13 @@ async def claim_notice(connection: Connection, now: datetime, lease: timedelta) 
             UPDATE notice SET due_at = %s, tries = tries + 1
             WHERE id = (SELECT id FROM notice WHERE sent_at IS NULL AND ended_at IS NULL AND due_at <= %s
                         ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING id, alert, account, channel, repeat, contact, tries, task, hand_up,
+            RETURNING id, alert, account, channel, repeat, contact, tries, task, hand_up, offer,
                 NOT EXISTS (SELECT FROM task t WHERE t.id = notice.task AND t.state <> 'given')
                 AND NOT EXISTS (SELECT FROM hand_up h WHERE h.id = notice.hand_up AND h.taken_at IS NOT NULL)
-                AS wanted
+                AND NOT EXISTS (SELECT FROM alert_offer o WHERE o.id = notice.offer
+                                AND (o.state <> 'offered' OR o.until <= %s)) AS wanted
             """,
-            [now + lease, now],
+            [now + lease, now, now],
         )
         return await cursor.fetchone()
 

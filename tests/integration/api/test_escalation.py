@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from api.escalation.worker import LEASE, Escalator
 from tests.integration.api.conftest import FAST, LINK_KEY, PASSWORD, Outbox
+from vigil.alerts import Priority
 from vigil.store import accounts, escalation
 from vigil.store.accounts import NewAccount
 from vigil.store.escalation import NewNotice
@@ -102,6 +103,21 @@ async def test_both_officers_are_told_at_once_and_the_alert_is_notifying(night: 
     await night.work()
     assert sorted(night.told) == ["message://li", "message://zhao"]
     assert await night.state(alert) == "notifying"
+
+
+async def test_a_high_alert_goes_to_the_officer_with_least_to_do(night: Night) -> None:
+    first = await night.world.raise_alert(priority=Priority.HIGH)
+    await night.work()
+    night.world.clock.move(seconds=1)
+    await night.world.raise_alert(priority=Priority.HIGH)
+    await night.work()
+    assert night.told == ["message://li", "message://zhao"]
+    li = await night.world.person("li")
+    assert (await li.post(f"/api/v1/alerts/{first}/acknowledge", json={"version": 2})).status_code == 200
+    night.world.clock.move(seconds=1)
+    await night.world.raise_alert(priority=Priority.HIGH)
+    await night.work()
+    assert night.told[2:] == ["message://zhao"]
 
 
 async def test_when_nobody_answers_the_next_person_is_told_and_it_is_never_given_up(night: Night) -> None:

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from api.escalation.planner import APART, Call, Course, Facts, advance, begin, to_people
 from api.escalation.policies import DEFAULTS, Ask, Channel, Policy, PolicyStep, Target, timeline
-from api.escalation.rota import Person, Rota, Shift
+from api.escalation.rota import Contact, Load, Person, Rota, Shift
 from vigil.alerts import UNTAKEN, Action, Outcome, Priority, State, Step, Subject, decide, possible
 
 NOW = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
@@ -170,6 +170,28 @@ def test_whom_two_steps_name_is_not_rung_while_the_telephone_is_still_ringing() 
         course = decision.course
     assert rung[:7] == [12, 24, 36, 48, 60, 75, 90]
     assert min(b - a for a, b in pairwise(rung)) >= APART.total_seconds()
+
+
+def test_a_high_alert_goes_to_one_officer_for_a_minute_and_then_to_the_other_too() -> None:
+    reached = (Contact(Channel.MESSAGE, "m", NOW), Contact(Channel.VOICE, "v", NOW))
+    people = tuple(Person(name, "duty_officer", frozenset("*"), reached) for name in ("li", "wu"))
+    rota = Rota(people, tuple(Shift(one.account, "officer", NOW, after(1000)) for one in people))
+    course, told, heard = begin(DEFAULTS[Priority.HIGH], NOW), dict[tuple[str, str], datetime](), []
+    while course.due_at < after(90):
+        now = course.due_at
+        decision = advance(course, facts(State.NOTIFYING), now)
+        for one in to_people(decision.calls, rota, "e1", told, now, {"li": Load(held=1)}):
+            told[str(one.account), one.channel] = now
+            if one.channel is not Channel.CONSOLE:
+                heard.append(((now - NOW).total_seconds(), one.account, one.channel, one.repeat))
+        assert decision.course is not None
+        course = decision.course
+    assert heard == [
+        (0, "wu", Channel.MESSAGE, False),
+        (30, "wu", Channel.VOICE, True),
+        (60, "li", Channel.VOICE, False),
+        (60, "wu", Channel.VOICE, True),
+    ]
 
 
 def test_that_there_is_nobody_is_said_and_not_passed_over() -> None:

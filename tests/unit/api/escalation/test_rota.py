@@ -15,6 +15,7 @@ from api.escalation.rota import (
     Contact,
     Cover,
     Leave,
+    Load,
     Person,
     Rota,
     Shift,
@@ -22,6 +23,7 @@ from api.escalation.rota import (
     for_estate,
     gaps,
     lapses,
+    least_busy,
     route,
     unfit,
 )
@@ -150,6 +152,30 @@ def test_of_two_officers_one_who_can_be_reached_is_enough() -> None:
         (li, person("wu"), person("sun", "supervisor")), (on("li"), on("wu"), on("sun", "supervisor"))
     )
     assert names(rota.resolve(Target.OFFICERS, "e1", NOW)) == ["li", "wu"]
+
+
+def first(loads: dict[str, Load], *known: str) -> list[str]:
+    return names(least_busy((person("li"), person("wu"), person("zhao")), known, loads, NOW))
+
+
+def test_of_several_officers_the_one_with_the_fewest_alerts_in_hand_is_first() -> None:
+    assert first({"li": Load(held=1), "wu": Load(alarms=3), "zhao": Load(held=1)}) == ["wu"]
+
+
+def test_equally_busy_officers_take_turns() -> None:
+    loads = {"li": Load(alarms=1, last_at=NOW), "wu": Load(alarms=1, last_at=NOW - HOUR)}
+    assert first(loads) == ["zhao"]
+    assert first(loads | {"zhao": Load(alarms=1, last_at=NOW - HOUR / 2)}) == ["wu"]
+
+
+def test_whoever_was_told_of_an_alert_first_stays_the_one_for_it() -> None:
+    assert first({"li": Load(held=5, alarms=9, last_at=NOW)}, "li") == ["li"]
+
+
+def test_an_alert_is_not_left_to_one_officer_who_cannot_be_reached_for_certain() -> None:
+    li, wu = (replace(person(name), contacts=()) for name in ("li", "wu"))
+    assert names(least_busy((li, person("zhao")), (), {"zhao": Load(held=9)}, NOW)) == ["zhao"]
+    assert names(least_busy((li, wu), (), {}, NOW)) == ["li", "wu"]
 
 
 def hours(account: str, first: int, last: int) -> Shift:
