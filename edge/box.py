@@ -16,6 +16,7 @@ import structlog
 
 from edge import sources
 from edge.config import Cameras
+from edge.gate import Gate
 from edge.health import BoxHealth
 from edge.home_assistant import Companion
 from edge.identity import Standing
@@ -36,7 +37,8 @@ from edge.worn import Worn
 from vigil.events import DeviceHealth
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
     from random import Random
 
     from edge.config import Node
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
 
 ALIVE_EVERY_S: Final = 10.0
 """A third of the unit's WatchdogSec."""
+FRAMES: Final = "evidence frames"
+COMPANION: Final = "home assistant"
+"""What runs beside the sources, to be replaced and restarted as they are."""
 GOODBYE_S: Final = 2.0
 """How long an ending node waits for the broker."""
 _log = structlog.get_logger(__name__)
@@ -75,13 +80,14 @@ class Box:
         kept = settings.edge_spool.with_name(settings.edge_spool.name + ".config.json")
         self._config = RemoteConfig(settings.edge_config, kept, self._apply)
         node = self._config.node
-        self._sources = self._built(node)
+        self._frames: Evidence | None = None
+        self._sources = self._built(node, _made_of(node))
         settings.edge_spool.parent.mkdir(parents=True, exist_ok=True)
         self.spool = Spool(settings.edge_spool, node.address, now(), max_bytes=node.spool_max_mb << 20)
         if self.spool.salvage:
             _log.error("the spool's file was set aside", **_told(self.spool))
         self._intake = Intake(self.spool, now)
-        self._running = Running(self._intake.put, rng)
+        self._running = Running(Gate(self._intake.put, lambda: self._config.without).put, rng)
         self._worn, self._noticed = Worn(node.devices), asyncio.Queue[Reading]()
         self._intake.listeners.append(self._notice)
         horn = self._horn = Horn(node.local_alarm)
@@ -124,7 +130,7 @@ class Box:
             Stop: The spool is damaged.
         """
         self._link.start(self._publisher)
-        self._running.start(self._sources)
+        self._running.start(self._sources, _made_of(self.node))
         self._notify.say(READY)
         parts = (
             asyncio.create_task(self._intake.run(), name="intake"),
@@ -152,35 +158,37 @@ class Box:
         await self._link.stop(GOODBYE_S)
         self.spool.close()
 
-    def _built(self, node: Node) -> Mapping[str, Source]:
-        evidence = self._evidence(node)
-        offer = evidence.offer if evidence else None
-        built: dict[str, Source] = sources.build(node, self._utc, lambda: self._now().mono, offer)
-        if evidence is not None:
-            built["evidence frames"] = evidence
-        if node.home_assistant is not None:
-            # Beside the sources, since it is to be replaced and restarted as they are.
-            built["home assistant"] = Companion(
-                node.home_assistant, node, lambda: (self._own_health, self._link.up)
-            )
+    def _built(self, node: Node, names: Collection[str]) -> Mapping[str, Source]:
+        """Build what is named of a node's sources, and of what runs beside them."""
+        if FRAMES in names:
+            self._frames = self._evidence()
+        elif not _shows_frames(node):
+            self._frames = None
+            shutil.rmtree(self._folder, ignore_errors=True)  # where the file allows none, none stay
+        offer = self._frames.offer if self._frames else None
+        built: dict[str, Source] = sources.build(node, names, self._utc, lambda: self._now().mono, offer)
+        if FRAMES in names and self._frames is not None:
+            built[FRAMES] = self._frames
+        if COMPANION in names and node.home_assistant is not None:
+            built[COMPANION] = Companion(node.home_assistant, node, lambda: (self._own_health, self._link.up))
         return built
 
-    def _evidence(self, node: Node) -> Evidence | None:
-        """Return what makes frames as evidence; None where the node's file allows none, and none stay."""
-        folder = self._settings.edge_spool.with_name("evidence")
-        if not any(isinstance(spec, Cameras) and spec.evidence_frames for spec in node.sources.values()):
-            shutil.rmtree(folder, ignore_errors=True)
-            return None
+    @property
+    def _folder(self) -> Path:
+        return self._settings.edge_spool.with_name("evidence")
+
+    def _evidence(self) -> Evidence:
+        """Return what makes frames as evidence."""
         # Imported here: OpenCV and cryptography are nothing for a box without cameras.
         from edge.claim import Identity  # noqa: PLC0415
         from edge.evidence import Evidence  # noqa: PLC0415
 
-        shown = self._settings.mqtt_cert or folder
-        return Evidence(Identity(shown.parent), folder, self._utc)
+        shown = self._settings.mqtt_cert or self._folder
+        return Evidence(Identity(shown.parent), self._folder, self._utc)
 
     async def _apply(self, node: Node) -> None:
         """Put a config into effect: other sources, births, siren and bound."""
-        await self._running.replace(lambda: self._built(node))
+        await self._running.replace(_made_of(node), lambda names: self._built(node, names))
         self._publisher.announce_again(node)
         self._worn = Worn(node.devices)
         self._horn.use(node.local_alarm)
@@ -209,6 +217,22 @@ class Box:
     def _troubles(self) -> list[str]:
         salvaged = ["spool file set aside"] if self.spool.salvage else []
         return [*salvaged, *self._standing.trouble, *self._running.trouble.values()]
+
+
+def _shows_frames(node: Node) -> bool:
+    return any(isinstance(spec, Cameras) and spec.evidence_frames for spec in node.sources.values())
+
+
+def _made_of(node: Node) -> dict[str, object]:
+    """Return what each source of a node, and what runs beside them, is made of."""
+    found: dict[str, object] = {
+        name: (spec, node.of_source(name), node.synthetic) for name, spec in node.sources.items()
+    }
+    if _shows_frames(node):
+        found[FRAMES] = True
+    if node.home_assistant is not None:
+        found[COMPANION] = node
+    return found
 
 
 def looks_like_fall(data: FallSuspected) -> bool:

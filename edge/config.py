@@ -1,8 +1,8 @@
 """A node's file: who it is, which devices it has, and where their observations come from.
 
 Place in the flow: `edge.__main__` reads it at the start (`VIGIL_EDGE_CONFIG`, YAML or
-JSON), `edge.remote_config` takes a newer one from the platform.  Both go through `parse`,
-so that a bad file is refused with the field that is wrong.
+JSON); `edge.remote_config` lays over it what the platform decides (`vigil.boxconfig`), by
+`merged`.  A bad file is refused with the field that is wrong.
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from vigil import boxconfig
+from vigil.boxconfig import Area, Fps, Placement
 from vigil.errors import Misconfigured, Rejected
 from vigil.events import Id, Synthetic
+from vigil.purposes import CAMERA
 from vigil.topics import Address
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from vigil.boxconfig import DeviceSettings, Settings
 
 Positive = Annotated[float, Meta(gt=0)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -190,11 +196,6 @@ class Cameras(_Spec, frozen=True, kw_only=True, tag="cameras", tag_field="kind")
     evidence_frames: bool = False
 
 
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Area = Annotated[tuple[tuple[Fraction, Fraction], ...], Meta(min_length=3)]
-"""Corners in fractions of the frame: two of them, or pixels, would leave what is private in sight."""
-
-
 class View(_Spec, frozen=True, kw_only=True):
     """How a camera looks at its place; points are fractions of the frame.
 
@@ -205,7 +206,7 @@ class View(_Spec, frozen=True, kw_only=True):
         repeat: A file begins again at its end.
     """
 
-    fps: Annotated[float, Meta(ge=1, le=30)] = 8.0
+    fps: Fps = 8.0
     masks: tuple[Area, ...] = ()
     zones: dict[Id, Area] = {}
     repeat: bool = False
@@ -253,7 +254,7 @@ class Device(_Spec, frozen=True, kw_only=True):
     id: Id
     kind: DeviceKind
     zone: Id | None = None
-    placement: Literal["waist", "chest", "wrist"] | None = None
+    placement: Placement | None = None
     source: str | None = None
     address: str | None = None
     model: str = ""
@@ -270,7 +271,6 @@ class Node(_Spec, frozen=True, kw_only=True):
     """The whole file.
 
     Attributes:
-        version: Counts the platform's changes; the installer's file is 0.
         community, estate, node: The node's address.
         devices: Its devices; the node's own one (its id, kind `hub`) is added if left out.
         sources: By name.
@@ -283,7 +283,6 @@ class Node(_Spec, frozen=True, kw_only=True):
     community: Id
     estate: Id
     node: Id
-    version: Annotated[int, Meta(ge=0)] = 0
     devices: list[Device] = []
     sources: dict[str, SourceSpec] = {}
     local_alarm: LocalAlarmSpec = LogAlarm()
@@ -328,6 +327,56 @@ def parse(raw: bytes, *, yaml: bool = False) -> Node:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected("bad_config", str(error)) from None
     return _checked(node)
+
+
+def merged(node: Node, settings: Settings, without: Mapping[str, list[str]]) -> Node:
+    """Return a node's file with what the platform has decided laid over it.
+
+    A device that is off has no source, and a source whose devices are all off is gone: a camera that
+    nobody has agreed to is not opened.
+
+    Raises:
+        Rejected: `bad_config`; the settings do not fit the file's devices.
+    """
+    boxconfig.check(settings, {device.id: device.kind for device in node.devices})
+    devices = [_set(device, settings, without) for device in node.devices]
+    left = {device.source for device in devices}
+    gone = {device.source for device in node.devices} - left
+    return msgspec.structs.replace(
+        node,
+        devices=devices,
+        sources={name: spec for name, spec in node.sources.items() if name not in gone},
+        spool_max_mb=settings.spool_max_mb or node.spool_max_mb,
+    )
+
+
+def off(node: Node, settings: Settings, without: Mapping[str, list[str]]) -> list[str]:
+    """Return the file's devices that are switched off."""
+    return [device.id for device in node.devices if _is_off(device, settings, without)]
+
+
+def _is_off(device: Device, settings: Settings, without: Mapping[str, list[str]]) -> bool:
+    by_people = device.id in settings.devices and settings.devices[device.id].off
+    return by_people or (device.kind == "camera" and CAMERA in without.get(device.id, ()))
+
+
+def _set(device: Device, settings: Settings, without: Mapping[str, list[str]]) -> Device:
+    wanted = settings.devices.get(device.id)
+    if wanted is not None:
+        device = _changed(device, wanted)
+    return msgspec.structs.replace(device, source=None) if _is_off(device, settings, without) else device
+
+
+def _changed(device: Device, wanted: DeviceSettings) -> Device:
+    view, seen = device.view, wanted.view
+    if seen is not None:
+        view = msgspec.structs.replace(
+            view,
+            fps=seen.fps or view.fps,
+            masks=(*view.masks, *seen.masks),
+            zones=view.zones if seen.zones is None else seen.zones,
+        )
+    return msgspec.structs.replace(device, view=view, placement=wanted.placement or device.placement)
 
 
 def _checked(node: Node) -> Node:

@@ -2,7 +2,8 @@
 
 Place in the flow: `edge.__main__` starts them; `edge.remote_config` replaces them.  A
 source that fails is started again after a while, and meanwhile named in the node's health;
-the others go on.
+the others go on.  A source that is to be as it is goes on, too, when others are replaced: a window of
+a fall that it is in the middle of is not lost to another device's setting.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import structlog
 from vigil.errors import Rejected, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from random import Random
 
     from edge.reading import Put, Reading, Source
@@ -36,28 +37,45 @@ class Running:
 
     def __init__(self, put: Put, rng: Random) -> None:
         self._put, self._rng = put, rng
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._made_of: dict[str, object] = {}
         self.trouble: dict[str, str] = {}
 
-    def start(self, sources: Mapping[str, Source]) -> None:
-        """Start sources."""
-        self._tasks = [
-            asyncio.create_task(self._kept_running(name, source), name=f"source-{name}")
-            for name, source in sources.items()
-        ]
+    def start(self, sources: Mapping[str, Source], made_of: Mapping[str, object]) -> None:
+        """Start sources.
 
-    async def replace(self, build: Callable[[], Mapping[str, Source]]) -> None:
-        """Stop what runs, build the new sources (they may want the old ones' ports), start them."""
-        await self.stop()
-        self.start(build())
+        Args:
+            sources: By name.
+            made_of: What each is made of; equal to what it is made of later, it need not be replaced.
+        """
+        for name, source in sources.items():
+            self._tasks[name] = asyncio.create_task(self._kept_running(name, source), name=f"source-{name}")
+            self._made_of[name] = made_of[name]
+
+    async def replace(
+        self, made_of: Mapping[str, object], build: Callable[[Collection[str]], Mapping[str, Source]]
+    ) -> None:
+        """Stop what is to be gone or other, build the new sources, and start them.
+
+        Args:
+            made_of: What each source is to be made of, by name.
+            build: Builds the named ones, when the old ones have left their ports.
+        """
+        other = [name for name in self._tasks if name not in made_of or self._made_of[name] != made_of[name]]
+        await self._stop(other)
+        self.start(build(made_of.keys() - self._tasks.keys()), made_of)
 
     async def stop(self) -> None:
         """Stop all sources, and forget their troubles."""
-        for task in self._tasks:
+        await self._stop(list(self._tasks))
+
+    async def _stop(self, names: Iterable[str]) -> None:
+        ending = [self._tasks.pop(name) for name in names]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
-        self.trouble.clear()
+        await asyncio.gather(*ending, return_exceptions=True)
+        for name in self.trouble.keys() - self._tasks.keys():
+            del self.trouble[name]
 
     async def _kept_running(self, name: str, source: Source) -> None:
         wait = FIRST_WAIT_S

@@ -343,12 +343,34 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     from_seq: int | None = None
 
 
+class Has(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The config of the platform's that a box goes by.
+
+    Attributes:
+        version: 0 where it goes by its own file alone.
+        digest: Of the document's bytes (`vigil.boxconfig.digest`); empty without one.
+        without: Device -> what it is not used for there, also by a document that was refused.
+        off: Devices that are switched off altogether.
+    """
+
+    version: Annotated[int, Meta(ge=0, le=2**53)]
+    digest: Annotated[str, Meta(max_length=64)] = ""
+    without: dict[Id, list[Annotated[str, Meta(pattern=r"^[a-z_]{1,32}\Z")]]] = {}
+    off: list[Id] = []
+
+
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`reply`: what became of a config or a command."""
+    """`reply`: what became of a config or a command.
+
+    Attributes:
+        to: `config-` and its version, `config` where that could not be read, or a command's id.
+        has: What the box goes by now; with the answer to a config.
+    """
 
     to: str
     accepted: bool
     reason: str = ""
+    has: Has | None = None
 
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

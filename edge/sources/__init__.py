@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from edge import config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from edge.camera import Offer
     from edge.config import Device, Node, SourceSpec
@@ -51,11 +51,18 @@ class Context:
     synthetic: Synthetic | None = None
 
 
-def build(node: Node, utc: Clock, mono: Callable[[], float], offer: Offer | None = None) -> dict[str, Source]:
-    """Build the node's sources, by name.
+def build(
+    node: Node,
+    names: Collection[str],
+    utc: Clock,
+    mono: Callable[[], float],
+    offer: Offer | None = None,
+) -> dict[str, Source]:
+    """Build sources of the node, by name.
 
     Args:
         node: The config.
+        names: Which of its sources; others may be named.
         utc: The wall clock.
         mono: Seconds that only grow.
         offer: Takes the frames of suspicions from the cameras that may show any; see `edge.evidence`.
@@ -64,7 +71,11 @@ def build(node: Node, utc: Clock, mono: Callable[[], float], offer: Offer | None
         Misconfigured: A source cannot be made as the file describes it.
     """
     context = Context(utc, mono, node.synthetic)
-    return {name: _built(spec, node.of_source(name), context, offer) for name, spec in node.sources.items()}
+    return {
+        name: _built(spec, node.of_source(name), context, offer)
+        for name, spec in node.sources.items()
+        if name in names
+    }
 
 
 def _built(spec: SourceSpec, devices: list[Device], context: Context, offer: Offer | None) -> Source:

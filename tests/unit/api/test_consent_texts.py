@@ -8,8 +8,7 @@ import pytest
 
 from api.consents import TEXT_VERSION
 from api.console.catalogue import CATALOGUES
-from processors import consent
-from vigil import evidence
+from vigil import evidence, purposes
 from vigil.store.consents import CLASS_OF, Purpose
 
 pytestmark = pytest.mark.trust
@@ -35,5 +34,5 @@ def test_every_purpose_has_a_class_and_a_way_without_it() -> None:
 
 
 def test_what_processors_and_boxes_ask_for_can_be_agreed_to() -> None:
-    asked = {*consent.PURPOSE_OF.values(), evidence.PURPOSE}
+    asked = {*purposes.PURPOSE_OF.values(), evidence.PURPOSE}
     assert asked <= {str(purpose) for purpose in Purpose}
