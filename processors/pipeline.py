@@ -13,7 +13,9 @@ Rules
 4. When a batch fails for any other reason it is halved, down to the one record that will not
    go in; after `ATTEMPTS` that one becomes a dead letter, and the rest goes on.
 5. Another incarnation of the log is read from its beginning.
-6. With something to read and no movement for `stall_s`, the process ends and is restarted.
+6. A place moves on from where it was left, and from nowhere else: a database that was restored from
+   a backup is behind it, and what it has lost is read again from there.
+7. With something to read and no movement for `stall_s`, the process ends and is restarted.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from vigil.errors import Fenced, Rejected, Stalled, Unavailable
 from vigil.failpoints import passing
 from vigil.progress import Work
 from vigil.store import intake
-from vigil.store.intake import EARLIEST
+from vigil.store.intake import EARLIEST, Claim, Move
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from processors.intake import Handler, Taken
     from vigil.clock import Clock
     from vigil.receipts import StoredReceipt
-    from vigil.store.intake import Claim
     from vigil.store.pool import Connection, Pool
 
     Record: TypeAlias = ConsumerRecord[Any, Any]
@@ -56,7 +57,9 @@ POLL_MS: Final = 200
 WAIT_S: Final = (0.1, 0.5, 1.0, 2.0)
 """Waits while the database is away; the last one repeats."""
 LOOK_S: Final = 5.0
-"""Between two looks for a stall while nothing comes in."""
+"""Between two looks for a stall while nothing comes in, and for places that are not where they were left."""
+NO_CLAIM: Final = Claim(epoch=0, next_offset=EARLIEST)
+"""Epoch 0 has nobody: who commits with it is fenced off."""
 RECEIPTS_S: Final = 2.0
 """Longest wait for Kafka to take receipts."""
 
@@ -128,9 +131,11 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._stall_s = stall_s
         self._claims: dict[TopicPartition, Claim] = {}
         self._next: dict[TopicPartition, int] = {}
+        self._noted: dict[TopicPartition, int] = {}
         self._log_id = ""
         self._joined = False
         self._look_again = 0.0
+        self._compare_again = 0.0
 
     async def run(self, subscribed: Sequence[str]) -> None:
         """Take in for ever.
@@ -143,6 +148,9 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         while True:
             if not await self.step():
                 await self._check_stall()
+            if _now() >= self._compare_again:
+                self._compare_again = _now() + LOOK_S
+                await self.compare()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Forget the claims; what is under way is stopped by the new owner's higher epoch."""
@@ -214,6 +222,7 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._consumer.seek(partition, start)
         self._claims[partition] = claim
         self._next[partition] = start
+        self._noted[partition] = claim.next_offset
         self._consumer.resume(partition)
         _log.info(
             "claimed", pipeline=self.name, topic=partition.topic, partition=partition.partition, start=start
@@ -280,7 +289,7 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
     async def _commit(self, records: Sequence[Record], handle: Handle) -> Taken:
         """Do what is to be done with records and move the log's place on, all or nothing."""
         async with self._pool.transaction() as connection:
-            await intake.advance(connection, self._places(records))
+            await intake.advance(connection, self._moves(records))
             taken = await handle(connection, records, self._clock())
             passing("processors.before_commit")
         passing("processors.after_commit")
@@ -290,28 +299,48 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         """Count what the database has now, and give the receipts for it."""
         taken.count()
         self._next |= ends(records)
+        self._noted |= ends(records)
         self._moved(len(records))
         await self._give(taken.receipts)
 
-    def _places(self, records: Sequence[Record]) -> list[tuple[str, int, int, int]]:
-        """Return where records end: topic, partition, epoch of its claim (0 without one), next offset."""
-        claims = self._claims
-        return [
-            (
-                partition.topic,
-                partition.partition,
-                claims[partition].epoch if partition in claims else 0,
-                after,
-            )
-            for partition, after in ends(records).items()
-        ]
+    def _moves(self, records: Sequence[Record]) -> list[Move]:
+        """Return where records move their partitions' places to; without a claim the epoch is 0."""
+        return [self._move(partition, after) for partition, after in ends(records).items()]
+
+    def _move(self, partition: TopicPartition, after: int) -> Move:
+        epoch = self._claims.get(partition, NO_CLAIM).epoch
+        return Move(partition.topic, partition.partition, epoch, self._noted.get(partition, EARLIEST), after)
 
     def _dropped(self, records: Sequence[Record], error: Fenced) -> None:
         fenced.labels(self.name).inc()
         _log.warning("batch dropped", pipeline=self.name, records=len(records), error=str(error))
-        for partition in ends(records):
+        self._let_go(ends(records))
+
+    def _let_go(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget claims and hold the partitions back until `step` has claimed them anew."""
+        for partition in partitions:
             if self._claims.pop(partition, None) and partition in self._consumer.assignment():
                 self._consumer.pause(partition)
+
+    async def compare(self) -> None:
+        """Claim anew what the database does not have where it was left: it was restored meanwhile.
+
+        Records would show it (rule 6), but none may come for long where the lost one was an alarm.
+        Between two steps nothing is under way, so that the two must agree.
+        """
+        try:
+            async with self._pool.connection() as connection:
+                there = await intake.places(connection)
+        except Unavailable:
+            return
+        elsewhere = [
+            tp
+            for tp, claim in self._claims.items()
+            if there.get(tuple(tp)) != Claim(claim.epoch, self._noted[tp])
+        ]
+        if elsewhere:
+            _log.error("the database is not where it was left", pipeline=self.name, partitions=len(elsewhere))
+            self._let_go(elsewhere)
 
     async def _give(self, given: Sequence[StoredReceipt]) -> None:
         """Send receipts; where Kafka does not take them in time, the edges will ask again."""

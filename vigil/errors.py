@@ -89,10 +89,13 @@ class ModelRefused(Stop):
 
 
 class Fenced(Stop):
-    """Another writer has taken over this partition; nothing of this transaction may stand."""
+    """A partition's place is not where this writer left it; nothing of this transaction may stand."""
 
     def __init__(self, topic: str, partition: int, epoch: int) -> None:
-        super().__init__(f"{topic}/{partition} belongs to a writer newer than epoch {epoch}")
+        super().__init__(
+            f"{topic}/{partition} is not where epoch {epoch} left it: another writer has it, or the database"
+            " was restored"
+        )
 
 
 class Stalled(Stop):

@@ -1,11 +1,15 @@
 """Settings of each process, read from the environment (prefix `VIGIL_`) by `__main__`.
 
-One class per process; what several processes share stands in a class of its own.  A bad
+One class per process; what several processes share stands in a class of its own.  Any of them may
+come from a file instead: `VIGIL_SECRETS` names a folder with files named as the variables are, in
+small letters (`vigil_database_dsn`), as container platforms mount secrets; a variable goes before
+its file.  A bad
 value ends the process with one line that names the variable.  Secrets are never printed.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 PREFIX = "VIGIL_"
+SECRETS = "VIGIL_SECRETS"
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 S = TypeVar("S", bound=BaseSettings)
@@ -125,6 +130,8 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
     """`python -m api`: the duty console and the API.
 
     Attributes:
+        master_key_file: Master keys that residents' keys are wrapped by, base64, one a line, the one in
+            use first; without it personal fields are written in clear.
         api_secret: Signs the links in notices; without it they end with the process.
         api_url: Where people reach the console, for those links; empty is the address served.
         api_roster_key: File of the key that signs the watchdog's roster.
@@ -139,10 +146,16 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
         api_oidc_account_claim: The claim that names an account at its first sign-in.
         api_oidc_role_claim: The claim that holds the names which `api_oidc_roles` maps.
         api_oidc_roles: `name=role`, comma separated; without any, accounts keep their roles.
+        api_push_key: File of the key (PEM, P-256) that Web Push is sent with; browsers subscribe to its
+            public half, so it stays.  Without one there is no Web Push.
+        api_push_contact: `mailto:` or `https:`, where a push service can complain; empty is `api_url`.
+        api_push_services: Origins (`https://push.example.org`) of push services besides those of the
+            browsers' makers, comma separated.
     """
 
     api_host: str = "127.0.0.1"
     api_port: Port = 8000
+    master_key_file: Path | None = None
     api_secret: SecretStr | None = None
     api_url: str = ""
     api_roster_key: Path | None = None
@@ -156,6 +169,9 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
     api_oidc_account_claim: str = "preferred_username"
     api_oidc_role_claim: str = "groups"
     api_oidc_roles: str = ""
+    api_push_key: Path | None = None
+    api_push_contact: str = ""
+    api_push_services: str = ""
 
 
 class FallbackSettings(ProcessSettings, MqttSettings):
@@ -210,14 +226,33 @@ class StoreSettings(ProcessSettings, DatabaseSettings):
     """`python -m vigil.store`: migrations and the database's care."""
 
 
+class BackupSettings(ProcessSettings):
+    """`python -m deploy.backup`: base backups and the stream of the database's log.
+
+    Attributes:
+        backup_dsn: A role with REPLICATION; it reads the whole cluster.
+        backup_folder: Where they lie: on another disk than the database, better on another host.
+        backup_programs: Folder of PostgreSQL's programs, where they are not on the path.
+        backup_keep_days: What people had erased is gone from the backups after so long.
+    """
+
+    backup_dsn: Annotated[SecretStr, AfterValidator(_checked)]
+    backup_folder: Path
+    backup_programs: Path | None = None
+    backup_keep_days: Annotated[int, Field(ge=1, le=366)] = 14
+
+
 def load(cls: type[S]) -> S:
     """Read a process's settings.
 
     Raises:
         Misconfigured: Names the first variable that is missing or wrong.
     """
+    folder = os.environ.get(SECRETS)
+    if folder is not None and not Path(folder).is_dir():
+        raise Misconfigured(SECRETS, f"{folder} is no folder")
     try:
-        return cls()
+        return cls(_secrets_dir=folder)
     except ValidationError as error:
         first = error.errors()[0]
         variable = PREFIX + "_".join(str(part) for part in first["loc"]).upper()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 REFERENCE: Final = ROOT / "docs/reference/metrics.md"
-ROOMS: Final = ("edge", "ingest", "processors", "api", "fallback", "vigil")
+ROOMS: Final = ("edge", "ingest", "processors", "api", "fallback", "deploy", "vigil")
 KINDS: Final = frozenset({"Counter", "Gauge", "Histogram", "Summary"})
 _HEAD: Final = """# Metrics
 

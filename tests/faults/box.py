@@ -21,7 +21,7 @@ from edge import box
 from tests.faults.load import Devices, load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from edge.config import Node
     from edge.reading import Put, Source
@@ -54,10 +54,16 @@ class Load:
 class LoadBox(box.Box):
     """A box whose only source is the load."""
 
-    def _built(self, _node: Node) -> Mapping[str, Source]:
+    def _built(self, _node: Node, _names: Collection[str]) -> Mapping[str, Source]:
         return {"load": Load(self._utc, Path(os.environ["VIGIL_EDGE_SPOOL"] + ".load"))}
+
+
+def made_of(node: Node) -> dict[str, object]:  # noqa: ARG001 - one source, whatever the config says
+    """Name the load as the only source."""
+    return {"load": True}
 
 
 if __name__ == "__main__":
     edge_main.Box = LoadBox  # type: ignore[attr-defined]  # the source is all that is not the product's
+    box._made_of = made_of
     sys.exit(edge_main.main([]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
@@ -147,23 +147,46 @@ async def claim(connection: Connection, topic: str, partition: int, incarnation:
     return Claim(epoch, next_offset)
 
 
-async def advance(connection: Connection, places: Iterable[tuple[str, int, int, int]]) -> None:
+class Move(NamedTuple):
+    """A partition's place in the log, and where it is to go.
+
+    Attributes:
+        epoch: Of the claim.
+        noted: Next offset that the writer knows the database to have.
+        next_offset: The next one after what was read.
+    """
+
+    topic: str
+    partition: int
+    epoch: int
+    noted: int
+    next_offset: int
+
+
+async def advance(connection: Connection, moves: Iterable[Move]) -> None:
     """Move partitions' places in the log on, in the transaction of what was read.
+
+    A place moves on from where the writer left it, and from nowhere else: a database that was restored
+    from a backup is further behind, and what it has lost is to be read again.  Who does not know whether
+    a commit went through may make it again.
 
     Args:
         connection: Inside that transaction.
-        places: Topic, partition, epoch of the claim, next offset.
+        moves: At most one for each partition.
 
     Raises:
-        Fenced: Another writer has claimed one of the partitions since.
+        Fenced: Another writer has claimed one of the partitions since, or its place is not where
+            this one left it.
     """
-    wanted = sorted(places)
+    wanted = sorted(moves)
     cursor = await connection.execute(
         """
         WITH mine AS (
             SELECT c.topic, c.partition, t.next_offset
-            FROM unnest(%s::text[], %s::int4[], %s::int8[], %s::int8[]) AS t(topic, partition, epoch, next_offset)
+            FROM unnest(%s::text[], %s::int4[], %s::int8[], %s::int8[], %s::int8[])
+                AS t(topic, partition, epoch, noted, next_offset)
             JOIN checkpoint c USING (topic, partition, epoch)
+            WHERE c.next_offset IN (t.noted, t.next_offset)
             ORDER BY c.topic, c.partition FOR UPDATE OF c)
         UPDATE checkpoint c SET next_offset = mine.next_offset
         FROM mine WHERE (c.topic, c.partition) = (mine.topic, mine.partition)
@@ -172,9 +195,17 @@ async def advance(connection: Connection, places: Iterable[tuple[str, int, int, 
         [list(column) for column in zip(*wanted, strict=True)],
     )
     moved = set(await cursor.fetchall())
-    for topic, partition, epoch, _ in wanted:
-        if (topic, partition) not in moved:
-            raise Fenced(topic, partition, epoch)
+    for move in wanted:
+        if (move.topic, move.partition) not in moved:
+            raise Fenced(move.topic, move.partition, move.epoch)
+
+
+async def places(connection: Connection) -> dict[tuple[str, int], Claim]:
+    """Return where the database has each partition: epoch and next offset."""
+    cursor = await connection.execute("SELECT topic, partition, epoch, next_offset FROM checkpoint")
+    return {
+        (topic, partition): Claim(epoch, after) for topic, partition, epoch, after in await cursor.fetchall()
+    }
 
 
 _EVENT: Final = {

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from processors.intake import Taken
 from processors.pipeline import Pipeline
+from vigil.store import intake
 from vigil.store.pool import open_pool
 from vigil.topics import ALARM
 
@@ -124,4 +125,28 @@ async def test_what_is_revoked_is_claimed_anew_when_it_comes_back(
         await pipeline.on_partitions_assigned([ONE])
         await pipeline.step()
         assert consumer.sought == {ONE: 0}
+        assert consumer.paused == set()
+
+
+async def test_a_database_that_was_restored_is_read_on_from_where_it_is(
+    database: str, consumer: FakeConsumer
+) -> None:
+    async with (
+        pipeline_on(database, consumer) as pipeline,
+        open_pool(SecretStr(database), "backup", 1) as pool,
+    ):
+        consumer.assigned = {ONE}
+        async with pool.connection() as connection:
+            await intake.claim(connection, ONE.topic, ONE.partition, "log-1")
+            await connection.execute("UPDATE checkpoint SET next_offset = 4")
+        await pipeline.step()
+        await pipeline.compare()
+        assert consumer.sought == {ONE: 4}
+        assert consumer.paused == set()
+        async with pool.connection() as connection:
+            await connection.execute("UPDATE checkpoint SET next_offset = 2")  # what the backup had
+        await pipeline.compare()
+        assert consumer.paused == {ONE}
+        await pipeline.step()
+        assert consumer.sought == {ONE: 2}
         assert consumer.paused == set()

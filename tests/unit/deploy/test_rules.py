@@ -45,6 +45,8 @@ HEALTHY: Final = {
     'vigil_fallback_probe_missed{service="api"}': DOWN,
     'vigil_residents_unprotected{estate="e1"}': DOWN,
     'vigil_fallback_pack_timestamp_seconds{estate="e1"}': "0+60x",
+    'vigil_backup_wal_timestamp_seconds{instance="a"}': "0+60x",
+    'vigil_backup_base_timestamp_seconds{instance="a"}': DOWN,
 }
 """An hour in which all is well; a step is a minute, and the clock begins at 0."""
 
@@ -102,6 +104,9 @@ FAULTS: Final[dict[str, dict[str, str]]] = {
     "VigilProbeMissed": {'vigil_fallback_probe_missed{service="api"}': "3x"},
     "VigilResidentsUnprotected": {'vigil_residents_unprotected{estate="e1"}': "7x"},
     "VigilPapersAreOld": {'vigil_fallback_pack_timestamp_seconds{estate="e1"}': "0x"},
+    "VigilLogIsNotStreamed": {'vigil_backup_wal_timestamp_seconds{instance="a"}': "60x"},
+    "VigilBaseBackupIsOld": {'vigil_backup_base_timestamp_seconds{instance="a"}': "-100000x"},
+    "VigilNoBackups": {'vigil_backup_wal_timestamp_seconds{instance="a"}': "_x"},
     "VigilAlarmBudgetBurnsFast": {'vigil_event_age_seconds_bucket{lane="alarm", le="5.0"}': "0+5x"},
     "VigilAlarmBudgetBurns": {'vigil_event_age_seconds_bucket{lane="alarm", le="5.0"}': "0+5x"},
     "VigilCoverageBudgetBurnsFast": {'vigil_canary_total{estate="e1", judgement="late"}': "0+1x"},

@@ -1,0 +1,1 @@
+"""The restore drill: load, a destroyed database, a restoration, and an independent count."""
