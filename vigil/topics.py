@@ -128,6 +128,11 @@ def platform_state(community: str) -> str:
     return f"{ROOT}/{community}/platform/state"
 
 
+def has_device(kind: Kind) -> bool:
+    """Return whether the topic of a kind ends with a device."""
+    return kind in _DEVICE_KINDS
+
+
 def every_node(kind: Kind) -> str:
     """Return the subscription for one kind from every node of every community."""
     return f"{ROOT}/+/+/+/{kind}" + ("/+" if kind in _DEVICE_KINDS else "")
