@@ -19,6 +19,7 @@ PLAIN: Final = r"^[^\x00-\x1f\x7f]*$"
 PROSE: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 """Text that may have lines."""
 IDENTIFIER: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+PHONE: Final = r"^[0-9+() -]*$"
 
 
 def _near(moment: datetime) -> datetime:
@@ -30,7 +31,7 @@ def _near(moment: datetime) -> datetime:
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PLAIN, strip_whitespace=True)]
 Prose = Annotated[str, StringConstraints(max_length=500, pattern=PROSE)]
 Reason = Annotated[Prose, Field(examples=["Neighbour says she is at her daughter's"])]
-Phone = Annotated[str, StringConstraints(max_length=32, pattern=r"^[0-9+() -]*$")]
+Phone = Annotated[str, StringConstraints(max_length=32, pattern=PHONE)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=IDENTIFIER)]
 EstateIds = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^(\*|[A-Za-z0-9._-]+)$")]],

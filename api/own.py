@@ -26,8 +26,8 @@ from api import consents, visits
 from api.access import OWN_ONLY, Identity, May, Role
 from api.auth import SomebodyDep, require
 from api.consents import ConsentBody, ConsentsView, ConsentView, Proven, PurposePath
-from api.fields import PROSE, AccountPath, Body, Cursor, Identifier, Limit
-from api.once import Done, WriteDep
+from api.fields import PROSE, AccountPath, Body, Cursor, Identifier, IfMatch, Limit
+from api.once import Done, WriteDep, check_version, etag
 from api.paging import Page, page, position
 from api.problems import RESPONSES, Denied
 from api.residents import Helper, helpers_view
@@ -37,7 +37,7 @@ from api.tasks import NEIGHBOURHOOD, worker_of
 from vigil.alerts import Priority
 from vigil.errors import NotFound, Rejected
 from vigil.events import derived_id
-from vigil.store import accounts, alerts, escalation, own, residents, tasks
+from vigil.store import accounts, alerts, escalation, own, residents, staff, tasks
 from vigil.store.alerts import NewAlert
 from vigil.store.board import EVERYWHERE
 from vigil.store.detections import Detection, insert_detections
@@ -281,11 +281,14 @@ async def add_report(
 
 
 @router.get("/accounts/{account}/residents")
-async def get_ties(services: ServicesDep, identity: SomebodyDep, account: AccountPath) -> TiesBody:
+async def get_ties(
+    services: ServicesDep, identity: SomebodyDep, account: AccountPath, response: Response
+) -> TiesBody:
     """Say whose account it is."""
     require(identity, May.MANAGE_STAFF)
     async with services.scoped(identity) as connection:
-        await visible(connection, identity, account)
+        member = await visible(connection, identity, account)
+        response.headers["ETag"] = etag(member.version)
         found = await own.ties(connection, account)
     return TiesBody.model_construct(
         residents=[TieBody.model_construct(resident=t.resident, relation=t.relation) for t in found]
@@ -293,17 +296,24 @@ async def get_ties(services: ServicesDep, identity: SomebodyDep, account: Accoun
 
 
 @router.put("/accounts/{account}/residents", response_model=TiesBody)
-async def put_ties(write: WriteDep, identity: SomebodyDep, account: AccountPath, body: TiesBody) -> Response:
-    """Write whose account it is.  A family sees nothing before the resident agrees to `family_access`."""
+async def put_ties(
+    write: WriteDep, identity: SomebodyDep, account: AccountPath, body: TiesBody, if_match: IfMatch = None
+) -> Response:
+    """Write whose account it is.  A family sees nothing before the resident agrees to `family_access`.
+
+    With `If-Match` (the account's version) it is written only on what was seen.
+    """
     require(identity, May.MANAGE_STAFF)
 
     async def do(connection: Connection) -> Done:
         member = await visible(connection, identity, account, lock=True)
         refuse_beyond(identity, member.estates)
+        if if_match is not None:
+            check_version(if_match, member.version)
         await _check_ties(connection, identity, Role(member.role), body)
         asked = [Tie(one.resident, one.relation) for one in body.residents]
         await own.put_ties(connection, account, asked, identity.actor, write.services.clock())
-        return Done(body)
+        return Done(body, version=await staff.touch(connection, account))
 
     return await write(do)
 

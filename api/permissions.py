@@ -62,6 +62,8 @@ ROUTES: Final[dict[str, Need]] = {
     "GET /api/v1/residents": May.SEE_HELPERS,
     "GET /api/v1/residents/{resident}/helpers": May.SEE_HELPERS,
     "PUT /api/v1/residents/{resident}/helpers": May.MANAGE_HELPERS,
+    "GET /api/v1/residents/{resident}/profile": May.SEE_HELPERS,
+    "PUT /api/v1/residents/{resident}/profile": May.MANAGE_HELPERS,
     # What residents agree to; whose account it is.
     "GET /api/v1/residents/{resident}/consents": May.SEE_HELPERS,
     "PUT /api/v1/residents/{resident}/consents/{purpose}": May.TAKE_CONSENTS,

@@ -40,7 +40,8 @@ class Problem(BaseModel):
         instance: The path asked for.
         holder: With `conflict`: the name of who has it, where somebody does.
         version: With `conflict`: the alert's present version.
-        errors: With `invalid`: where in the request, and what is wrong there.
+        errors: With `invalid`: where in the request, what is wrong there, a constant that names it (`code`),
+            and the limit that was passed, where it is one.
     """
 
     type: str = Field(examples=[TYPES + "conflict"])
@@ -85,10 +86,12 @@ class Invalid(Rejected):
 
     Attributes:
         pointer: Where in the request, such as `/body/home`.
+        code: A short constant, by which the console says it in its own language.
     """
 
-    def __init__(self, pointer: str, detail: str) -> None:
+    def __init__(self, pointer: str, detail: str, code: str = "invalid") -> None:
         self.pointer = pointer
+        self.code = code
         super().__init__("invalid", f"{pointer}: {detail}")
 
 
@@ -152,6 +155,7 @@ async def _vigil(request: Request, error: Exception) -> Response:
 def _rejected(request: Request, error: Rejected) -> Response:
     if isinstance(error, Invalid):
         found = {"pointer": error.pointer, "detail": error.detail.removeprefix(f"{error.pointer}: ")}
+        found["code"] = error.code
         return answer(request, 422, "invalid", _NOT_SO, error.detail, errors=[found])
     status = 409 if error.reason == "not_allowed" else 422
     return answer(request, status, error.reason, "Not possible like this", error.detail)
@@ -167,9 +171,19 @@ def _conflict(request: Request, error: Conflict) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    errors = [{"pointer": "/" + "/".join(map(str, e["loc"])), "detail": str(e["msg"])} for e in found]
+    errors = [_error(one) for one in found]
     detail = "; ".join(f"{e['pointer']}: {e['detail']}" for e in errors)
     return answer(request, 422, "invalid", _NOT_SO, detail, errors=errors)
+
+
+_LIMITS: Final = ("max_length", "min_length", "ge", "gt", "le", "lt")
+
+
+def _error(found: Mapping[str, Any]) -> dict[str, str]:
+    """Say where something is wrong, what, and past which limit."""
+    limits = [str(found["ctx"][name]) for name in _LIMITS if name in found.get("ctx", {})]
+    said = {"pointer": "/" + "/".join(map(str, found["loc"])), "detail": str(found["msg"])}
+    return said | {"code": str(found["type"])} | ({"limit": limits[0]} if limits else {})
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -7,7 +7,7 @@ resident can read it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Query, Response
@@ -19,11 +19,13 @@ from api.fields import AccountPath, Body, Cursor, EstateQuery, IfMatch, Limit, N
 from api.once import Done, WriteDep, check_version, etag
 from api.paging import Page, page, position
 from api.problems import RESPONSES
+from api.register import aspects
+from api.register.aspects import Aspect
+from api.register.edits import Edit
 from api.services import ServicesDep
 from vigil.errors import NotFound
 from vigil.roster import Contact, contacts
-from vigil.store import accounts, register, residents
-from vigil.store.register import NewChange
+from vigil.store import accounts, residents
 from vigil.store.residents import ResidentRow
 
 if TYPE_CHECKING:
@@ -119,30 +121,18 @@ async def put_helpers(
     require(identity, May.MANAGE_HELPERS)
 
     async def do(connection: Connection) -> Done:
-        before = await _found(connection, identity, resident, lock=True)
+        edit = Edit(connection, identity, write.services.clock())
+        before = await aspects.found(edit, resident)
         check_version(if_match, before.version)
-        await residents.keep_helpers(connection, resident, body.model_dump())
-        await _record(connection, identity, before, body, write.services.clock())
-        await _note(connection, identity, resident, "helpers changed", write.services.clock())
-        version = before.version + 1
+        version = await aspects.write(edit, HELPERS, before, body)
+        await _note(connection, identity, resident, "helpers changed", edit.now)
         return Done(HelpersView(resident=resident, version=version, **body.model_dump()), version=version)
 
     return await write(do)
 
 
-async def _record(
-    connection: Connection, identity: Identity, before: ResidentRow, body: HelpersBody, now: datetime
-) -> None:
-    """Put on record who helped before, and who does now."""
-    was = helpers_view(before).model_dump(include=set(HelpersBody.model_fields))
-    facts = ("helpers", before.id, before.estate, before.version + 1)
-    await register.note(connection, NewChange(*facts, was, body.model_dump(), identity.actor), now)
-
-
-async def _found(
-    connection: Connection, identity: Identity, resident: str, *, lock: bool = False
-) -> ResidentRow:
-    found = await residents.resident(connection, resident, identity.scope, lock=lock)
+async def _found(connection: Connection, identity: Identity, resident: str) -> ResidentRow:
+    found = await residents.resident(connection, resident, identity.scope)
     if found is None:
         raise NotFound("resident", resident)
     return found
@@ -167,6 +157,13 @@ def helpers_view(found: ResidentRow) -> HelpersView:
         family=_shown(contacts(found.helpers.get("family"))),
         note=str(found.helpers.get("note") or ""),
     )
+
+
+def _now(row: ResidentRow) -> dict[str, Any]:
+    return helpers_view(row).model_dump(include=set(HelpersBody.model_fields))
+
+
+HELPERS: Final = Aspect("helpers", HelpersBody, _now)
 
 
 def _shown(found: list[Contact]) -> list[Helper]:

@@ -2,7 +2,8 @@
 
 Neighbours: `api.escalation.rota` decides what follows, `vigil.store.rota` keeps the rows.  A
 shift stays as it was planned; what people agree upon lies over it.  A handover has two sides:
-one offers, the other accepts, and until then the duty is where it was.
+one offers, the other accepts, and until then the duty is where it was.  Planned shifts and leave are
+on record like the register, and taken back by the same checks (`api.register.changes`).
 """
 
 from __future__ import annotations
@@ -38,10 +39,14 @@ from api.ical import Entry, calendar
 from api.once import Done, WriteDep, check_version, etag
 from api.paging import Page, page, position
 from api.problems import RESPONSES
+from api.register.edits import Edit
 from api.services import Services, ServicesDep
 from api.staff import visible
 from vigil.errors import NotFound, Rejected
+from vigil.store import register
 from vigil.store import rota as rows
+from vigil.store.accounts import EVERY_ESTATE
+from vigil.store.register import Change, NewChange
 from vigil.store.rota import CoverRow, LeaveRow, NewCover, ShiftRow, Window
 
 if TYPE_CHECKING:
@@ -215,10 +220,8 @@ async def add_shift(write: WriteDep, identity: SomebodyDep, body: ShiftBody) -> 
     _check_span(body)
 
     async def do(connection: Connection) -> Done:
-        await _check_duty(connection, identity, body, write.services.clock())
-        id_ = await rows.add_shift(connection, body.account, body.duty, body.starts_at, body.ends_at)
-        made = ShiftRow(id_, body.account, body.duty, body.starts_at, body.ends_at, 1)
-        return Done(_shift(made), HTTPStatus.CREATED, 1, f"/api/v1/shifts/{id_}")
+        made = await _add_shift(Edit(connection, identity, write.services.clock()), body)
+        return Done(_shift(made), HTTPStatus.CREATED, 1, f"/api/v1/shifts/{made.id}")
 
     return await write(do)
 
@@ -246,9 +249,7 @@ async def change_shift(
     async def do(connection: Connection) -> Done:
         before = await _found_shift(connection, identity, shift)
         check_version(if_match, before.version)
-        await _check_duty(connection, identity, body, write.services.clock(), but=shift)
-        new = ShiftRow(shift, body.account, body.duty, body.starts_at, body.ends_at, before.version + 1)
-        await rows.change_shift(connection, new)
+        new = await _change_shift(Edit(connection, identity, write.services.clock()), before, body)
         return Done(_shift(new), version=new.version)
 
     return await write(do)
@@ -264,10 +265,74 @@ async def remove_shift(
     async def do(connection: Connection) -> Done:
         before = await _found_shift(connection, identity, shift)
         check_version(if_match, before.version)
-        await rows.remove_shift(connection, shift)
+        await _remove_shift(Edit(connection, identity, write.services.clock()), before)
         return Done(None)
 
     return await write(do)
+
+
+async def _add_shift(edit: Edit, body: ShiftBody) -> ShiftRow:
+    await _check_duty(edit.connection, edit.identity, body, edit.now)
+    id_ = await rows.add_shift(edit.connection, body.account, body.duty, body.starts_at, body.ends_at)
+    await _put_on_record(edit, "shift", id_, 1, None, body)
+    return ShiftRow(id_, body.account, body.duty, body.starts_at, body.ends_at, 1)
+
+
+async def _change_shift(edit: Edit, before: ShiftRow, body: ShiftBody) -> ShiftRow:
+    await _check_duty(edit.connection, edit.identity, body, edit.now, but=before.id)
+    version = before.version + 1
+    new = ShiftRow(before.id, body.account, body.duty, body.starts_at, body.ends_at, version)
+    await rows.change_shift(edit.connection, new)
+    await _put_on_record(edit, "shift", new.id, new.version, _as_sent(ShiftBody, before), body)
+    return new
+
+
+async def _remove_shift(edit: Edit, before: ShiftRow) -> None:
+    await rows.remove_shift(edit.connection, before.id)
+    await _put_on_record(edit, "shift", before.id, before.version, _as_sent(ShiftBody, before), None)
+
+
+async def undo_shift(edit: Edit, change: Change) -> None:
+    """Take a change of a planned shift back.
+
+    Raises:
+        Rejected: It was changed again since, or what it was before is not possible any more.
+    """
+    before = None if change.before is None else ShiftBody.model_validate(change.before)
+    if change.after is None and before is not None:
+        await _add_shift(edit, before)
+        return
+    found = await _found_shift(edit.connection, edit.identity, int(change.thing_id))
+    _refuse_changed(_as_sent(ShiftBody, found), change)
+    if before is None:
+        await _remove_shift(edit, found)
+    else:
+        await _change_shift(edit, found, before)
+
+
+B = TypeVar("B", bound=Span)
+
+
+def _as_sent(body: type[B], row: ShiftRow | LeaveRow) -> B:
+    """Return a row as somebody would send it."""
+    return body.model_validate({name: getattr(row, name) for name in body.model_fields})
+
+
+def _refuse_changed(now: Span, change: Change) -> None:
+    if now.model_dump(mode="json") != change.after:
+        raise Rejected("not_allowed", "it was changed again since; take the later change back first")
+
+
+async def _put_on_record(
+    edit: Edit, thing: str, id_: int, version: int, before: B | None, after: B | None
+) -> None:
+    """Write down who changed duty or leave, for whoever looks after the person's estates."""
+    was, is_ = (None if one is None else one.model_dump(mode="json") for one in (before, after))
+    account = (was or is_ or {})["account"]
+    member = await visible(edit.connection, edit.identity, account)
+    estate = None if EVERY_ESTATE in member.estates else next(iter(member.estates), None)
+    new = NewChange(thing, str(id_), estate, version, was, is_, edit.identity.actor, edit.undoes)
+    await register.note(edit.connection, new, edit.now)
 
 
 @router.post("/shifts/{shift}/overrides", status_code=HTTPStatus.CREATED, response_model=CoverView)
@@ -419,14 +484,40 @@ async def add_leave(write: WriteDep, identity: SomebodyDep, body: LeaveBody) -> 
         raise Rejected("invalid", "/body/ends_at: has to come after starts_at")
 
     async def do(connection: Connection) -> Done:
-        await visible(connection, identity, body.account, lock=True)
-        now = write.services.clock()
-        facts = (body.account, body.starts_at, body.ends_at, body.reason, identity.actor, now)
-        id_ = await rows.add_leave(connection, *facts)
-        made = LeaveRow(id_, *facts, version=1)
-        return Done(_leave(made), HTTPStatus.CREATED, 1, f"/api/v1/leave/{id_}")
+        made = await _add_leave(Edit(connection, identity, write.services.clock()), body)
+        return Done(_leave(made), HTTPStatus.CREATED, 1, f"/api/v1/leave/{made.id}")
 
     return await write(do)
+
+
+async def _add_leave(edit: Edit, body: LeaveBody) -> LeaveRow:
+    await visible(edit.connection, edit.identity, body.account, lock=True)
+    facts = (body.account, body.starts_at, body.ends_at, body.reason, edit.identity.actor, edit.now)
+    id_ = await rows.add_leave(edit.connection, *facts)
+    await _put_on_record(edit, "leave", id_, 1, None, body)
+    return LeaveRow(id_, *facts, version=1)
+
+
+async def _remove_leave(edit: Edit, before: LeaveRow) -> None:
+    await rows.remove_leave(edit.connection, before.id)
+    await _put_on_record(edit, "leave", before.id, before.version, _as_sent(LeaveBody, before), None)
+
+
+async def undo_leave(edit: Edit, change: Change) -> None:
+    """Take leave back that was noted, or note it again that was taken back.
+
+    Raises:
+        Rejected: It was changed again since.
+    """
+    if change.after is None:
+        await _add_leave(edit, LeaveBody.model_validate(change.before))
+        return
+    found = await rows.leave(edit.connection, int(change.thing_id))
+    if found is None:
+        raise Rejected("not_allowed", "it was taken back already")
+    await visible(edit.connection, edit.identity, found.account)
+    _refuse_changed(_as_sent(LeaveBody, found), change)
+    await _remove_leave(edit, found)
 
 
 @router.delete("/leave/{leave}", status_code=HTTPStatus.NO_CONTENT)
@@ -442,7 +533,7 @@ async def remove_leave(
             raise NotFound("leave", str(leave))
         await visible(connection, identity, found.account)
         check_version(if_match, found.version)
-        await rows.remove_leave(connection, leave)
+        await _remove_leave(Edit(connection, identity, write.services.clock()), found)
         return Done(None)
 
     return await write(do)

@@ -30,7 +30,7 @@ from api.staff import refuse_beyond, visible
 from api.visits import Beat, Report, Stage, Standing, TaskState
 from vigil.alerts import UNTAKEN, Action, Outcome, State, Step
 from vigil.errors import NotFound, Rejected
-from vigil.store import accounts, alerts, board, residents, tasks
+from vigil.store import accounts, alerts, board, residents, staff, tasks
 from vigil.store.tasks import TaskRow
 
 if TYPE_CHECKING:
@@ -139,18 +139,22 @@ async def get_beat(services: ServicesDep, identity: SomebodyDep, account: Accoun
 
 
 @router.put("/accounts/{account}/beat", response_model=BeatsBody)
-async def put_beat(write: WriteDep, identity: SomebodyDep, account: AccountPath, body: BeatsBody) -> Response:
-    """Write which buildings a grid worker looks after."""
+async def put_beat(
+    write: WriteDep, identity: SomebodyDep, account: AccountPath, body: BeatsBody, if_match: IfMatch = None
+) -> Response:
+    """Write which buildings a grid worker looks after; with `If-Match` only on the account as it was seen."""
     require(identity, May.MANAGE_ROTA)
     estates = [one.estate for one in body.buildings]
     refuse_beyond(identity, estates)
 
     async def do(connection: Connection) -> Done:
-        await visible(connection, identity, account, lock=True)
+        member = await visible(connection, identity, account, lock=True)
+        if if_match is not None:
+            check_version(if_match, member.version)
         if unknown := set(estates) - await tasks.known_estates(connection, estates):
             raise Rejected("invalid", f"there is no estate {min(unknown)}")
         await tasks.put_beats(connection, account, [(one.estate, one.building) for one in body.buildings])
-        return Done(body)
+        return Done(body, version=await staff.touch(connection, account))
 
     return await write(do)
 

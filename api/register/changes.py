@@ -6,22 +6,29 @@ the same checks.  What was changed again since is not undone: the later change w
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, ValidationError
 
+from api import rota
 from api.access import Identity, May
 from api.auth import SomebodyDep, require
 from api.fields import LARGEST_ID, Cursor, EstateQuery, Identifier, IdPath, Limit
 from api.once import Done, WriteDep
 from api.paging import Page, page, position
 from api.problems import RESPONSES, Denied
-from api.register import edits
+from api.profiles import PROFILE
+from api.register import aspects, edits
+from api.register.aspects import Aspect
 from api.register.edits import Edit
 from api.register.kinds import KINDS, Kind
+from api.residents import HELPERS
 from api.services import ServicesDep
 from vigil.errors import NotFound, Rejected
 from vigil.store import register
@@ -33,10 +40,47 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/api/v1/changes", tags=["register"], responses=RESPONSES)
 BY_NAME: Final = {kind.thing.name: kind for kind in KINDS}
 ThingName = Literal[
-    "community", "estate", "building", "zone", "node", "device", "resident", "assignment", "helpers"
+    "community",
+    "estate",
+    "building",
+    "zone",
+    "node",
+    "device",
+    "resident",
+    "assignment",
+    "helpers",
+    "profile",
+    "shift",
+    "leave",
 ]
-HELPERS: Final = "helpers"
-"""Who helps a resident, by the resident's id: kept in `api.residents`."""
+
+
+async def _of_resident(aspect: Aspect, edit: Edit, found: Change) -> None:
+    resident = await aspects.undo(edit, aspect, found)
+    await edits.note_look(edit.connection, edit.identity, resident, f"{aspect.name} changed", edit.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Something whose changes are on record and which is no kind of the register's.
+
+    Attributes:
+        see: Who may read its history.
+        manage: Who may take a change back.
+        undo: Does it, by the same checks as a change; raises `Rejected` where it is not as it was left.
+    """
+
+    see: May
+    manage: May
+    undo: Callable[[Edit, Change], Awaitable[object]]
+
+
+BESIDE: Final = {
+    "helpers": Beside(May.SEE_HELPERS, May.MANAGE_HELPERS, partial(_of_resident, HELPERS)),
+    "profile": Beside(May.SEE_HELPERS, May.MANAGE_HELPERS, partial(_of_resident, PROFILE)),
+    "shift": Beside(May.SEE_STAFF, May.MANAGE_ROTA, rota.undo_shift),
+    "leave": Beside(May.SEE_STAFF, May.MANAGE_ROTA, rota.undo_leave),
+}
 
 
 class ChangeView(BaseModel):
@@ -64,14 +108,14 @@ class ChangeView(BaseModel):
     at: datetime
 
 
-def _visible(identity: Identity, thing: str | None = None) -> list[str]:
+def visible_things(identity: Identity, thing: str | None = None) -> list[str]:
     """Name the things whose history somebody may read.
 
     Raises:
         Denied: 403; not of this one.
     """
     seen = [name for name, kind in BY_NAME.items() if identity.may(kind.see)]
-    seen += [HELPERS] if identity.may(May.SEE_HELPERS) else []
+    seen += [name for name, one in BESIDE.items() if identity.may(one.see)]
     if thing is None:
         return seen
     if thing not in seen:
@@ -94,7 +138,7 @@ async def list_changes(
     before = position(cursor, int, LARGEST_ID)
     async with services.scoped(identity) as connection:
         found = await register.changes(
-            connection, identity.scope, _visible(identity, thing), limit + 1, before, id, estate
+            connection, identity.scope, visible_things(identity, thing), limit + 1, before, id, estate
         )
     shown, following = page(found, limit, [one.id for one in found])
     return Page(items=[_view(one) for one in shown], next=following)
@@ -106,42 +150,50 @@ async def undo(write: WriteDep, identity: SomebodyDep, change: IdPath) -> Respon
     require(identity, May.SEE_REGISTER)
 
     async def do(connection: Connection) -> Done:
-        found = await register.one_change(connection, identity.scope, _visible(identity), change)
+        found = await register.one_change(connection, identity.scope, visible_things(identity), change)
         if found is None:
             raise NotFound("change", str(change))
-        kind = BY_NAME.get(found.thing)
-        if kind is None:
-            raise Rejected("not_allowed", "who helps a resident is put right by writing it anew")
-        require(identity, kind.manage)
-        await _undo(Edit(connection, identity, write.services.clock(), found.id), kind, found)
+        edit = Edit(connection, identity, write.services.clock(), found.id)
+        await take_back(edit, found)
         (made,) = await register.changes(connection, identity.scope, [found.thing], 1, LARGEST_ID)
         return Done(_view(made), HTTPStatus.CREATED)
 
     return await write(do)
 
 
-async def _undo(edit: Edit, kind: Kind, found: Change) -> None:
+async def take_back(edit: Edit, found: Change) -> None:
     """Do the opposite of a change.
 
     Raises:
+        Denied: 403; the thing is not the caller's to change.
         Rejected: `not_allowed`; it was changed again since, undone already, or rests on what is gone.
     """
+    beside, kind = BESIDE.get(found.thing), BY_NAME.get(found.thing)
+    require(edit.identity, beside.manage if beside else BY_NAME[found.thing].manage)
     if found.undone_by is not None:
         raise Rejected("not_allowed", f"this was taken back already, by change {found.undone_by}")
     try:
-        if found.after is None:
-            new = found.before or {}
-            await edits.add(edit, kind, kind.new.model_validate(_with_id(kind, found, new)))
-            return
-        row = await _unchanged(edit, kind, found)
-        if found.before is None and not kind.removed:
-            raise Rejected("not_allowed", f"a {found.thing} is not taken out; change what is wrong with it")
-        if found.before is None:
-            await edits.remove(edit, kind, row)
-        else:
-            await edits.change(edit, kind, row, kind.body.model_validate(found.before))
+        if beside is not None:
+            await beside.undo(edit, found)
+        elif kind is not None:
+            await _undo(edit, kind, found)
     except ValidationError as error:
         raise Rejected("not_allowed", f"what it was before would not be taken today: {error}") from None
+
+
+async def _undo(edit: Edit, kind: Kind, found: Change) -> None:
+    """Do the opposite of a change of a kind of thing."""
+    if found.after is None:
+        new = found.before or {}
+        await edits.add(edit, kind, kind.new.model_validate(_with_id(kind, found, new)))
+        return
+    row = await _unchanged(edit, kind, found)
+    if found.before is None and not kind.removed:
+        raise Rejected("not_allowed", f"a {found.thing} is not taken out; change what is wrong with it")
+    if found.before is None:
+        await edits.remove(edit, kind, row)
+    else:
+        await edits.change(edit, kind, row, kind.body.model_validate(found.before))
 
 
 def _with_id(kind: Kind, found: Change, values: register.Row) -> register.Row:

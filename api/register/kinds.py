@@ -76,14 +76,15 @@ async def check_rests(connection: Connection, kind: Kind, scope: Scope, values: 
     for name, other in kind.rests_on.items():
         if values[name] is not None and await register.row(connection, other, values[name], scope) is None:
             detail = f"there is no {other.name} {values[name]} in your estates; add it first, or name another"
-            raise Invalid(f"/body/{name}", detail)
+            raise Invalid(f"/body/{name}", detail, "no_such")
     await kind.check(connection, scope, values, id_)
 
 
 async def _same_estate(connection: Connection, pointer: str, zone: str | None, estate: str | None) -> None:
     stands = None if zone is None else await register.estate_of(connection, things.ZONE, zone)
     if stands is not None and stands != estate:
-        raise Invalid(pointer, f"zone {zone} is in estate {stands}, not in {estate}; name one of {estate}")
+        detail = f"zone {zone} is in estate {stands}, not in {estate}; name one of {estate}"
+        raise Invalid(pointer, detail, "other_estate")
 
 
 async def _home_is_near(connection: Connection, _scope: Scope, values: Row, _id: Any) -> None:
@@ -108,11 +109,13 @@ async def _one_wearer(connection: Connection, _scope: Scope, values: Row, id_: A
         raise Invalid(
             "/body/device",
             f"device {device} is in estate {stands}, {resident} in {lives}; give one of {lives}",
+            "other_estate",
         )
     for other, worn in await register.overlapping(connection, device, values["since"], values["until"], id_):
         if worn or other == resident:
             remedy = "end that assignment first (`until`), or begin later"
-            raise Invalid("/body/since", f"device {device} is assigned to {other} at that time; {remedy}")
+            detail = f"device {device} is assigned to {other} at that time; {remedy}"
+            raise Invalid("/body/since", detail, "assigned")
 
 
 COMMUNITIES: Final = Kind(

@@ -204,6 +204,32 @@ async def ties(connection: Connection, account: str) -> list[Tie]:
         return await cursor.fetchall()
 
 
+@dataclass(frozen=True, slots=True)
+class TiedAccount:
+    """An account that stands for a resident or for their family."""
+
+    account: str
+    name: str
+    relation: str
+    disabled: bool
+    made_by: str
+    made_at: datetime
+
+
+async def accounts_of(connection: Connection, resident: str) -> list[TiedAccount]:
+    """Return the accounts that are a resident's own, or of their family."""
+    async with connection.cursor(row_factory=class_row(TiedAccount)) as cursor:
+        await cursor.execute(
+            """
+            SELECT x.account, a.name, x.relation, a.disabled_at IS NOT NULL AS disabled, x.made_by, x.made_at
+            FROM account_resident x JOIN account a ON a.id = x.account
+            WHERE x.resident = %s ORDER BY x.relation DESC, x.account
+            """,
+            [resident],
+        )
+        return await cursor.fetchall()
+
+
 async def put_ties(connection: Connection, account: str, asked: list[Tie], actor: str, now: datetime) -> None:
     """Write whose account it is, in place of what was written before; the same again is no change."""
     await connection.execute(

@@ -94,6 +94,54 @@ async def row(
         return await cursor.fetchone()
 
 
+async def search(
+    connection: Connection,
+    thing: Thing,
+    scope: Scope,
+    limit: int,
+    after: str | int,
+    words: str = "",
+    of: tuple[str, str | int] | None = None,
+) -> list[Row]:
+    """Return a scope's rows by id, each with its `label`, of which the id or the label holds some words.
+
+    Args:
+        connection: To read with.
+        thing: Which kind.
+        scope: Whose.
+        limit: Most rows.
+        after: Id after which they begin.
+        words: A part of the id or of what people call it.
+        of: (column, value): only those that name this other thing.
+    """
+    query = SQL("""
+        SELECT * FROM (SELECT {}, {} AS label FROM {} t
+                       WHERE {} AND t.id > %(after)s AND (%(of)s::text IS NULL OR {} = %(of)s)) t
+        WHERE %(words)s = '' OR strpos(lower(t.id::text), lower(%(words)s)) > 0
+           OR strpos(lower(t.label), lower(%(words)s)) > 0
+        ORDER BY t.id LIMIT %(limit)s
+    """).format(
+        thing.shown,
+        thing.label,
+        Identifier(thing.table),
+        thing.in_scope,
+        SQL("{}::text").format(Identifier("t", of[0] if of else "id")),
+    )
+    facts = _facts(scope, after=after, limit=limit, words=words, of=None if of is None else str(of[1]))
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(query, facts)
+        return await cursor.fetchall()
+
+
+async def label(connection: Connection, thing: Thing, scope: Scope, id_: str | int) -> str | None:
+    """Return what people call a thing of the scope; None: there is none."""
+    query = SQL("SELECT {} FROM {} t WHERE {} AND t.id = %(id)s").format(
+        thing.label, Identifier(thing.table), thing.in_scope
+    )
+    found = await (await connection.execute(query, _facts(scope, id=id_))).fetchone()
+    return str(found[0] or "") if found else None
+
+
 async def estate_of(connection: Connection, thing: Thing, id_: str | int) -> str | None:
     """Return the estate that a thing belongs to; None: to none, or there is no such thing."""
     query = SQL("SELECT {} FROM {} t WHERE t.id = %(id)s").format(thing.estate, Identifier(thing.table))
@@ -163,6 +211,21 @@ def _refused(thing: Thing, error: CheckViolation | ForeignKeyViolation | UniqueV
         case _:
             why = f"{error.diag.constraint_name} does not hold"
     return Rejected("not_allowed", f"this {thing.name} cannot be so: {why}")
+
+
+async def devices_near(connection: Connection, kind: str, resident: str) -> list[str]:
+    """Return the devices of a kind that are a resident's, or hang in their home."""
+    cursor = await connection.execute(
+        """
+        SELECT d.id FROM device d
+        WHERE d.kind = %(kind)s AND d.retired_at IS NULL
+          AND (d.zone = (SELECT home FROM resident WHERE id = %(resident)s)
+               OR EXISTS (SELECT FROM assignment a WHERE a.device = d.id AND a.resident = %(resident)s))
+        ORDER BY d.id
+        """,
+        {"kind": kind, "resident": resident},
+    )
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def overlapping(

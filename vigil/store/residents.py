@@ -1,7 +1,8 @@
 """Residents as those who care for them see them: where they live, how urgent, who helps.
 
 Neighbours: `api.residents`; `vigil.store.snapshot` reads the same helpers for the watchdog's
-roster.  Helpers stand in the resident's profile (`key_holders`, `family`, `note`).
+roster.  Helpers stand in the resident's profile (`key_holders`, `family`, `note`), beside what detectors
+have to know.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ResidentRow:
-    """A resident with their home and their helpers, as the profile has them."""
+    """A resident with their home; helpers and the rest of the profile as they stand there."""
 
     id: str
     estate: str
@@ -33,14 +34,15 @@ class ResidentRow:
     building: str | None
     floor: int | None
     helpers: dict[str, Any]
+    profile: dict[str, Any]
     version: int
 
 
-_HELPERS: Final = ("key_holders", "family", "note")
 _SELECT: Final = SQL("""
     SELECT r.id, r.estate, r.name, r.phone, r.flagged, r.risk, r.lives_alone, z.name AS home, z.building, z.floor,
            jsonb_build_object('key_holders', r.profile->'key_holders', 'family', r.profile->'family',
-                              'note', r.profile->'note') AS helpers, r.version
+                              'note', r.profile->'note') AS helpers,
+           r.profile - ARRAY['key_holders', 'family', 'note'] AS profile, r.version
     FROM resident r LEFT JOIN zone z ON z.id = r.home
     WHERE (%(estates)s::text[] IS NULL OR r.estate = ANY (%(estates)s)) AND
 """)
@@ -80,9 +82,9 @@ async def resident(
         return await cursor.fetchone()
 
 
-async def keep_helpers(connection: Connection, id_: str, helpers: dict[str, Any]) -> None:
-    """Write who helps a resident who is locked; the rest of the profile stays as it is."""
-    kept = {name: helpers[name] for name in _HELPERS}
+async def keep(connection: Connection, id_: str, values: dict[str, Any]) -> None:
+    """Write a part of the profile of a resident who is locked; the rest stays as it is."""
     await connection.execute(
-        "UPDATE resident SET profile = profile || %s, version = version + 1 WHERE id = %s", [Jsonb(kept), id_]
+        "UPDATE resident SET profile = profile || %s, version = version + 1 WHERE id = %s",
+        [Jsonb(values), id_],
     )

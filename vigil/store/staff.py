@@ -66,15 +66,30 @@ def covers(scope: Scope, estates: Sequence[str]) -> bool:
 
 
 async def members(
-    connection: Connection, scope: Scope, limit: int, after: str = "", role: str | None = None
+    connection: Connection,
+    scope: Scope,
+    limit: int,
+    after: str = "",
+    role: str | None = None,
+    words: str = "",
 ) -> list[Member]:
-    """Return the accounts that look after an estate of a scope, by id, those shut out included."""
+    """Return the accounts that look after an estate of a scope, by id, those shut out included.
+
+    Args:
+        connection: To read with.
+        scope: Whose.
+        limit: Most accounts.
+        after: Id after which they begin.
+        role: Only these.
+        words: A part of the id or the name.
+    """
     query = SQL(
         "SELECT {} FROM account WHERE id > %(after)s AND (%(role)s::text IS NULL OR role = %(role)s) AND {} "
-        "ORDER BY id LIMIT %(limit)s"
+        "AND strpos(lower(id || ' ' || name), lower(%(words)s)) > 0 ORDER BY id LIMIT %(limit)s"
     ).format(_MEMBER, _IN_SCOPE)
+    facts = {"after": after, "role": role, "limit": limit, "words": words}
     async with connection.cursor(row_factory=class_row(Member)) as cursor:
-        await cursor.execute(query, {"after": after, "role": role, "limit": limit, **_scope(scope)})
+        await cursor.execute(query, facts | _scope(scope))
         return await cursor.fetchall()
 
 
@@ -114,6 +129,15 @@ async def change_member(connection: Connection, new: Member, password: str | Non
     )
     if new.disabled_at is not None or password is not None:
         await connection.execute("DELETE FROM session WHERE account = %s", [new.id])
+
+
+async def touch(connection: Connection, account: str) -> int:
+    """Give an account that is locked a new version: what belongs to it was changed; returns the version."""
+    cursor = await connection.execute(
+        "UPDATE account SET version = version + 1 WHERE id = %s RETURNING version", [account]
+    )
+    ((version,),) = await cursor.fetchall()
+    return int(version)
 
 
 async def contacts(connection: Connection, account: str) -> list[ContactRow]:

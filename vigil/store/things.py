@@ -29,6 +29,7 @@ class Thing:
         stored: Columns that have another name in the table.
         beside: What is read beside the columns.
         numbered: The database gives the ids.
+        label: What people call it, as SQL.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Thing:
     stored: Mapping[str, str] = field(default_factory=dict)
     beside: Mapping[str, SQL] = field(default_factory=dict)
     numbered: bool = False
+    label: SQL = field(default_factory=lambda: SQL("t.name"))
 
     @property
     def in_scope(self) -> Composed:
@@ -91,6 +93,7 @@ ZONE: Final = Thing(
     "zone",
     ("estate", "name", "building", "floor", "public", "legal_basis", "x_m", "y_m"),
     estate=SQL("t.estate"),
+    label=SQL("concat_ws(' · ', t.building, t.name)"),
 )
 
 
@@ -110,6 +113,7 @@ NODE: Final = Thing(
     read={"retired": _RETIRED},
     write={"retired": _retiring("node")},
     beside={name: SQL(f"t.{name}") for name in ("synthetic", "online", "seen_at")},
+    label=SQL("coalesce((SELECT concat_ws(' · ', z.building, z.name) FROM zone z WHERE z.id = t.zone), '')"),
 )
 DEVICE: Final = Thing(
     "device",
@@ -124,6 +128,9 @@ DEVICE: Final = Thing(
         "firmware": SQL("t.birth->>'firmware'"),
         "seen_at": SQL("t.seen_at"),
     },
+    label=SQL(
+        "concat_ws(' · ', t.kind, (SELECT concat_ws(' ', z.building, z.name) FROM zone z WHERE z.id = t.zone))"
+    ),
 )
 RESIDENT: Final = Thing(
     "resident",
@@ -142,5 +149,8 @@ ASSIGNMENT: Final = Thing(
         "until": SQL("coalesce(%(until)s, 'infinity'::timestamptz)"),
     },
     numbered=True,
+    label=SQL(
+        "t.device || ' → ' || coalesce((SELECT r.name FROM resident r WHERE r.id = t.resident), t.resident)"
+    ),
 )
 THINGS: Final = (COMMUNITY, ESTATE, BUILDING, ZONE, NODE, DEVICE, RESIDENT, ASSIGNMENT)

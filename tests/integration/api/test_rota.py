@@ -225,3 +225,37 @@ async def test_duty_of_other_estates_is_neither_seen_nor_changed(
     problem(await far.delete(made.headers["Location"], headers={"If-Match": '"1"'}), 404)
     problem(await far.post("/api/v1/shifts", json=shift(20, 24)), 404)
     assert "BEGIN:VEVENT" not in (await far.get("/api/v1/rota.ics")).text
+
+
+async def test_planned_shifts_and_leave_are_on_record_and_taken_back_by_the_same_checks(
+    staff: dict[str, httpx.AsyncClient],
+) -> None:
+    sun = staff["sun"]
+    made = (await sun.post("/api/v1/shifts", json=shift(1, 9))).json()
+    match = {"If-Match": '"1"'}
+    await sun.put(f"/api/v1/shifts/{made['id']}", json=shift(2, 9), headers=match)
+    await sun.delete(f"/api/v1/shifts/{made['id']}", headers={"If-Match": '"2"'})
+    removed, changed, _ = (await sun.get("/api/v1/changes", params={"thing": "shift"})).json()["items"]
+    assert (removed["action"], changed["action"]) == ("removed", "changed")
+    problem(await sun.post(f"/api/v1/changes/{changed['id']}/undo"), 404)
+    assert (await sun.post(f"/api/v1/changes/{removed['id']}/undo")).status_code == 201
+    (again,) = (await sun.get("/api/v1/shifts")).json()["items"]
+    assert (again["account"], again["starts_at"]) == ("li", at(2).replace("+00:00", "Z"))
+    leave = (await sun.post("/api/v1/leave", json=span(1, 20, "wu"))).json()
+    (noted,) = (await sun.get("/api/v1/changes", params={"thing": "leave"})).json()["items"]
+    assert noted["thing_id"] == str(leave["id"])
+    assert (await sun.post(f"/api/v1/changes/{noted['id']}/undo")).status_code == 201
+    assert (await sun.get("/api/v1/leave")).json()["items"] == []
+    problem(await sun.post(f"/api/v1/changes/{noted['id']}/undo"), 409)
+
+
+async def test_a_shift_is_not_put_back_where_its_person_has_other_duty_by_now(
+    staff: dict[str, httpx.AsyncClient],
+) -> None:
+    sun = staff["sun"]
+    made = (await sun.post("/api/v1/shifts", json=shift(1, 9))).json()
+    await sun.delete(f"/api/v1/shifts/{made['id']}", headers={"If-Match": '"1"'})
+    await sun.post("/api/v1/shifts", json=shift(4, 12))
+    removed = (await sun.get("/api/v1/changes", params={"thing": "shift"})).json()["items"][1]
+    assert removed["action"] == "removed"
+    problem(await sun.post(f"/api/v1/changes/{removed['id']}/undo"), 409)
