@@ -121,8 +121,12 @@ def sort(records: Iterable[ConsumerRecord[Any, Any]], registry: Registry, now: d
 
 
 def _made(arrival: Arrival) -> tuple[str, int, int]:
-    ordinal, _, _ = arrival.envelope.boot.partition("-")
-    return (arrival.node.id, int(ordinal), arrival.envelope.seq)
+    return (arrival.node.id, ordinal_of(arrival.envelope.boot), arrival.envelope.seq)
+
+
+def ordinal_of(boot: str) -> int:
+    """Return the how manieth boot of its box one is."""
+    return int(boot.partition("-")[0])
 
 
 def _read(record: ConsumerRecord[Any, Any], registry: Registry, now: datetime) -> Arrival | Dead:

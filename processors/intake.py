@@ -19,7 +19,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from processors import homes
-from processors.arrivals import Sorted, dead_of, letter_id, sort
+from processors.arrivals import Sorted, dead_of, letter_id, ordinal_of, sort
 from processors.decide import (
     FALLS,
     Decisions,
@@ -36,7 +36,7 @@ from vigil.events import Birth, FallSuspected, NodeState, Shed, Tombstone, deriv
 from vigil.receipts import StoredReceipt
 from vigil.store import alerts, detections, intake, nodes
 from vigil.store.detections import Detection
-from vigil.store.intake import Accounted, Dead, ShedRange
+from vigil.store.intake import Dead, ShedRange
 from vigil.store.registry import refresh
 from vigil.topics import Kind, Lane
 
@@ -50,8 +50,9 @@ if TYPE_CHECKING:
     from processors.decide import Judged
     from processors.scoring import Scorer
     from vigil.errors import Rejected
+    from vigil.events import LaneEnd
     from vigil.registry import Node, Registry
-    from vigil.store.intake import Key, Watermark
+    from vigil.store.intake import Accounting, Key, Watermark
     from vigil.store.pool import Connection
 
     Records: TypeAlias = Sequence[ConsumerRecord[Any, Any]]
@@ -135,8 +136,8 @@ class EventHandler:
             self._watched = self._registry.zones_with("camera")
             _show_modes(self._registry, self._scorer.versions)
         arrived = sort(records, self._registry, now)
-        before = await intake.lock_accounted(connection, arrived.accounted)
-        batch = await _undecided(connection, arrived, before)
+        accounting = await intake.account(connection, arrived.accounted, now)
+        batch = await _undecided(connection, arrived, accounting)
         scoring = asyncio.create_task(self._scorer.score(_each_once(batch.arrivals)), name="scoring")
         try:
             new = await self._store(connection, batch)
@@ -144,13 +145,12 @@ class EventHandler:
         finally:
             scoring.cancel()
         fresh = [a for a in _each_once(batch.arrivals) if a.envelope.id in new]
-        await intake.take_back(connection, _again(fresh, before), now)
+        await intake.take_back(connection, _again(fresh, accounting), now)
         told = await homes.take_in(connection, self._registry, fresh, now)
         await self._decide(connection, fresh, scores, now)
         await homes.tell(connection, told, now)
         await _raise_dead(connection, self._registry, batch.dead, new, now)
-        watermarks = await intake.account(connection, batch.accounted, now)
-        watermarks += await _give_up(connection, fresh, now)
+        watermarks = accounting.watermarks + await _give_up(connection, fresh, now)
         return Taken(_receipts(watermarks, self._registry), partial(_count, arrived, fresh, new, now))
 
     async def bury(
@@ -215,34 +215,32 @@ async def record(connection: Connection, made: Decisions, now: datetime) -> None
     await alerts.raise_alerts(connection, made.alerts, now)
 
 
-async def _undecided(connection: Connection, batch: Sorted, before: Mapping[Key, Accounted]) -> Sorted:
+async def _undecided(connection: Connection, batch: Sorted, accounting: Accounting) -> Sorted:
     """Leave out what has been decided before: each sequence number ends as exactly one thing.
 
     Consent may have changed since, or the registry; what was stored stays stored (even if its row
     has been deleted in time), and what was withheld stays withheld.
     """
-    again = _again(batch.arrivals, before)
+    again = _again(batch.arrivals, accounting)
     ended = {id_ for _, _, id_ in again} - await intake.given_up(connection, again)
     return Sorted(
         [a for a in batch.arrivals if a.envelope.id not in ended],
-        [w for w in batch.withheld if w.seq not in before[w.node, w.boot, w.lane]],
-        undecided_dead(batch.dead, before),
+        [w for w in batch.withheld if not accounting.had((w.node, w.boot, w.lane), w.seq)],
+        undecided_dead(batch.dead, accounting),
         batch.accounted,
     )
 
 
-def undecided_dead(letters: Iterable[Dead], before: Mapping[Key, Accounted]) -> list[Dead]:
-    """Leave out the dead letters of sequence numbers that are accounted for."""
-    return [
-        letter
-        for letter in letters
-        if letter.seq is None or letter.seq not in before.get(letter.key, Accounted())
-    ]
+def undecided_dead(letters: Iterable[Dead], accounting: Accounting) -> list[Dead]:
+    """Leave out the dead letters of sequence numbers that were accounted for before."""
+    return [letter for letter in letters if letter.seq is None or not accounting.had(letter.key, letter.seq)]
 
 
-def _again(arrivals: Iterable[Arrival], before: Mapping[Key, Accounted]) -> list[tuple[Key, int, UUID]]:
+def _again(arrivals: Iterable[Arrival], accounting: Accounting) -> list[tuple[Key, int, UUID]]:
     """Return key, number and id of the events that were accounted for before."""
-    return [(a.key, a.envelope.seq, a.envelope.id) for a in arrivals if a.envelope.seq in before[a.key]]
+    if not accounting.before:
+        return []
+    return [(a.key, a.envelope.seq, a.envelope.id) for a in arrivals if accounting.had(a.key, a.envelope.seq)]
 
 
 async def _give_up(connection: Connection, fresh: Iterable[Arrival], now: datetime) -> list[Watermark]:
@@ -251,14 +249,13 @@ async def _give_up(connection: Connection, fresh: Iterable[Arrival], now: dateti
     stones = [tombstone(a, a.data) for a in fresh if isinstance(a.data, Tombstone)]
     if not sheds and not stones:
         return []
-    keys = [(shed.node, shed.boot, shed.lane) for shed in sheds] + [stone.key for stone in stones]
-    before = await intake.lock_accounted(connection, keys)
-    await intake.insert_shed(connection, sheds)
-    await intake.insert_dead(connection, undecided_dead(stones, before))
     ranges = _dead_ranges(stones)
     for shed in sheds:
         ranges[shed.node, shed.boot, shed.lane].append((shed.first, shed.last))
-    return await intake.account(connection, ranges, now)
+    accounting = await intake.account(connection, ranges, now)
+    await intake.insert_shed(connection, sheds, accounting.before)
+    await intake.insert_dead(connection, undecided_dead(stones, accounting))
+    return accounting.watermarks
 
 
 def shed_range(node: str, shed: Shed) -> ShedRange:
@@ -366,13 +363,11 @@ async def _keep_dead(
     now: datetime,
 ) -> Taken:
     """Store dead letters, raise those that may have been an alarm, account for their numbers."""
-    ranges = _dead_ranges(letters)
-    before = await intake.lock_accounted(connection, ranges)
-    letters = undecided_dead(letters, before)
+    accounting = await intake.account(connection, _dead_ranges(letters), now)
+    letters = undecided_dead(letters, accounting)
     new = await intake.insert_dead(connection, letters)
     await _raise_dead(connection, registry, letters, new, now)
-    watermarks = await intake.account(connection, ranges, now)
-    return Taken(_receipts(watermarks, registry), partial(_count_dead, letters, new))
+    return Taken(_receipts(accounting.watermarks, registry), partial(_count_dead, letters, new))
 
 
 def _dead_ranges(gone: Iterable[Dead]) -> dict[Key, list[tuple[int, int]]]:
@@ -466,6 +461,7 @@ class StateHandler:
         states: list[tuple[str, NodeState]] = []
         births: dict[tuple[str, str], Birth] = {}
         given: dict[Key, int] = {}
+        ended: set[Key] = set()
         for record in records:
             topic = topics.parse(dict(record.headers)["topic"].decode())
             node = topic.address.node
@@ -474,11 +470,12 @@ class StateHandler:
             elif topic.kind is Kind.BIRTH and topic.device is not None:
                 births[node, topic.device] = birth = msgspec.json.decode(record.value, type=Birth)
                 _raise_to(given, {(node, end.boot, str(end.lane)): end.seq for end in birth.lanes})
+                ended |= {(node, end.boot, str(end.lane)) for end in _of_earlier_boots(birth)}
             else:
                 _log.info("reply", node=node, reply=record.value.decode("utf-8", "replace"))
         await nodes.note_states(connection, states, now)
         await nodes.note_births(connection, births, now)
-        await intake.note_given(connection, given, now)  # once, sorted: everybody locks in one order
+        await intake.note_given(connection, given, ended, now)  # once, sorted: all lock in one order
         return Taken()
 
     async def bury(
@@ -491,6 +488,12 @@ class StateHandler:
         """Put states and births aside that could not be kept."""
         letters = [_remains(record, why) for record in records]
         return Taken(count=partial(_count_dead, letters, await intake.insert_dead(connection, letters)))
+
+
+def _of_earlier_boots(birth: Birth) -> list[LaneEnd]:
+    """Return where boots ended that are over: a box gives out numbers of its present boot alone."""
+    present = max((ordinal_of(end.boot) for end in birth.lanes), default=0)
+    return [end for end in birth.lanes if ordinal_of(end.boot) < present]
 
 
 def _raise_to(highest: dict[Key, int], numbers: Mapping[Key, int]) -> None:

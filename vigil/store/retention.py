@@ -8,10 +8,12 @@ Rules
 -----
 1. A row goes when it is older than its class is kept, by the time that it happened; canaries by a
    class of their own, wherever they are.  A class without a row in `retention` is kept for ever.
-2. Alerts, their transitions, the detections they rest on, watermarks, what edges gave up, what is
-   remembered of a resident, and the access log are in no class: they are kept.  Of canaries' alerts only the canary's own rows go.
+2. Alerts, their transitions, the detections they rest on, what edges gave up, what is remembered of
+   a resident, and the access log are in no class: they are kept.  Of canaries' alerts only the canary's own rows go.
+   A boot's watermarks go when nothing new can come of it (a later boot has named its last numbers, and
+   all are accounted for); that it was there is remembered in `closed_boot` for ever.
 3. An event whose row is gone stays accounted for, and is no new one when it is sent again
-   (`vigil.store.intake.given_up`).
+   (`vigil.store.intake.given_up`); nor is one of a boot that was closed (`account`, 0210).
 4. One process at a time deletes, a batch per transaction; whoever writes an alarm is never kept
    waiting, and where a lock is not to be had at once the batch is left for the next look.  What
    goes wrong with one class is logged and counted, and the others are done.
@@ -145,6 +147,7 @@ _STATEMENTS: Final[tuple[tuple[str, str, str], ...]] = (
         "evidence_frame",
         _BY_KEY.format(table="evidence_frame", key="id", where="received_at < %(before)s"),
     ),
+    ("watermark", "watermark", "SELECT close_boots(%(before)s, %(most)s)"),
     ("heartbeat", "heartbeat", _BY_KEY.format(table="heartbeat", key="process", where="at < %(before)s")),
 )
 

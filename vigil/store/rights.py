@@ -123,7 +123,8 @@ _EVERYTHING: Final = "SELECT, INSERT, UPDATE, DELETE"
 _HYPERTABLES: Final = ("event", "telemetry", "health")
 _APPENDED: Final = ("alert_transition", "access_log", "task_report", "resident_answer", "register_change")
 _PIPELINE: Final = (
-    *("implausible", "dead_letter", "withheld", "shed", "watermark", "checkpoint", "detector_state"),
+    *("implausible", "dead_letter", "withheld", "shed", "watermark", "closed_boot"),
+    *("checkpoint", "detector_state"),
     *("deadline", "device_activity_hourly", "device_uptime_hourly"),
     *("resident_activity_hourly", "alert_burden_hourly", "gap"),
 )

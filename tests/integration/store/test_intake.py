@@ -19,7 +19,18 @@ from tests.making import BOOT, NOW
 from vigil.errors import Fenced
 from vigil.events import derived_id, event_id
 from vigil.store import intake
-from vigil.store.intake import EARLIEST, Accounted, Claim, Dead, EventRow, Move, ShedRange, Withheld
+from vigil.store.intake import (
+    EARLIEST,
+    Accounted,
+    Accounting,
+    Claim,
+    Dead,
+    EventRow,
+    Move,
+    ShedRange,
+    Watermark,
+    Withheld,
+)
 from vigil.topics import Lane
 
 if TYPE_CHECKING:
@@ -98,7 +109,7 @@ async def test_an_empty_batch_is_no_work(connection: Any) -> None:
     assert await intake.insert_events(connection, "event", []) == set()
     assert await intake.insert_implausible(connection, []) == set()
     assert await intake.insert_dead(connection, []) == set()
-    assert await intake.account(connection, {}, NOW) == []
+    assert await intake.account(connection, {}, NOW) == Accounting({}, [])
 
 
 @pytest.mark.asyncio
@@ -175,7 +186,7 @@ async def test_only_what_is_dead_or_shed_may_be_stored_after_all(connection: Any
     await intake.insert_events(connection, "event", [row(3)])
     await intake.insert_dead(connection, [dead(5), dead(6)])
     await intake.account(connection, {KEY: [(1, 6)]}, NOW)
-    await intake.insert_shed(connection, [ShedRange(*KEY, 7, 8, "spool_full")])
+    await intake.insert_shed(connection, [ShedRange(*KEY, 7, 8, "spool_full")], {})
     await intake.take_back(connection, [(KEY, 6, row(6).id), (KEY, 8, row(8).id)], NOW)
     again = [(KEY, seq, row(seq).id) for seq in range(1, 9)]
     assert await intake.given_up(connection, again) == {row(5).id, row(7).id}
@@ -228,20 +239,20 @@ def test_a_watermark_is_the_highest_number_below_which_none_is_missing(
     async def work(connection: Any) -> None:
         model: dict[str, set[int]] = defaultdict(set)
         for batch in batches:
-            for node, some in batch.items():
-                model[node] |= covered(some)
-            marks = await intake.account(
+            came = await intake.account(
                 connection, {(node, BOOT, "alarm"): some for node, some in batch.items()}, NOW
             )
-            assert {m.node: m.stored for m in marks} == {node: watermark_of(model[node]) for node in batch}
-        before = await intake.lock_accounted(connection, [(node, BOOT, "alarm") for node in model])
-        for (node, _, _), accounted in before.items():
-            assert {seq for seq in range(1, 40) if seq in accounted} == model[node]
+            for node, some in batch.items():
+                again = {seq for seq in range(1, 40) if came.had((node, BOOT, "alarm"), seq)}
+                assert again == model[node] & covered(some)
+                model[node] |= covered(some)
+            marks = {mark.node: mark.stored for mark in came.watermarks}
+            assert marks == {node: watermark_of(model[node]) for node in batch}
         await connection.execute(
             """INSERT INTO community VALUES ('c', 'C'); INSERT INTO estate VALUES ('e', 'c', 'E');
                INSERT INTO node (id, estate) VALUES ('n1', 'e'), ('n2', 'e')"""
         )
-        await intake.note_given(connection, {(node, BOOT, "alarm"): said for node in model}, NOW)
+        await intake.note_given(connection, {(node, BOOT, "alarm"): said for node in model}, set(), NOW)
         holes = await all_of(connection, "SELECT node, first, last FROM gap")
         missing = {(node, seq) for node, first, last in holes for seq in range(first, last + 1)}
         assert missing == {
@@ -264,8 +275,9 @@ def test_a_number_is_accounted_for_if_a_range_holds_it(pieces: list[tuple[int, i
 async def test_a_duplicate_is_answered_like_a_first_arrival(connection: Any) -> None:
     first = await intake.account(connection, {KEY: [(1, 3)]}, NOW)
     again = await intake.account(connection, {KEY: [(2, 2)]}, NOW)
-    assert first == again
-    assert again[0].stored == 3
+    assert first.watermarks == again.watermarks == [Watermark(*KEY, 3)]
+    assert [seq for seq in (1, 2, 3) if again.had(KEY, seq)] == [2]
+    assert not first.before
 
 
 @pytest.mark.asyncio
@@ -276,15 +288,15 @@ async def test_a_tail_that_only_a_birth_has_named_shows_as_a_gap(connection: Any
     )
     await intake.account(connection, {KEY: [(1, 3), (5, 5)]}, NOW)
     other = ("n1", "2-0000000b", "event")
-    await intake.note_given(connection, {KEY: 7, other: 2}, NOW)
-    await intake.note_given(connection, {KEY: 6}, NOW)
+    await intake.note_given(connection, {KEY: 7, other: 2}, set(), NOW)
+    await intake.note_given(connection, {KEY: 6}, set(), NOW)
     gaps = await all_of(connection, "SELECT boot, lane, first, last FROM gap ORDER BY boot, first")
     assert gaps == [(BOOT, "alarm", 4, 4), (BOOT, "alarm", 6, 7), ("2-0000000b", "event", 1, 2)]
 
 
 @pytest.mark.asyncio
 async def test_a_stranger_that_boasts_of_numbers_leaves_no_gap(connection: Any) -> None:
-    await intake.note_given(connection, {("stranger", BOOT, "alarm"): 9}, NOW)
+    await intake.note_given(connection, {("stranger", BOOT, "alarm"): 9}, set(), NOW)
     assert await all_of(connection, "SELECT * FROM watermark") == []
 
 
@@ -300,33 +312,136 @@ async def test_two_who_account_at_the_same_time_lose_nothing_of_each_other(conne
                     )
 
         await asyncio.gather(odd(one, 1), odd(other, 2))
-        marks = await intake.account(one, {KEY: [(1, 1)], ("n2", BOOT, "alarm"): [(1, 1)]}, NOW)
-        assert [mark.stored for mark in marks] == [60, 60]
+        came = await intake.account(one, {KEY: [(1, 1)], ("n2", BOOT, "alarm"): [(1, 1)]}, NOW)
+        assert [mark.stored for mark in came.watermarks] == [60, 60]
 
 
 @pytest.mark.asyncio
 async def test_who_decides_what_becomes_of_a_number_decides_alone(connect: Connect) -> None:
     async with connect() as one, connect() as other, connect() as watcher:
         async with one.transaction():
-            await intake.lock_accounted(one, [KEY])
+            await intake.account(one, {KEY: [(7, 7)]}, NOW)
 
-            async def second() -> Accounted:
+            async def second() -> Accounting:
                 async with other.transaction():
-                    return (await intake.lock_accounted(other, [KEY]))[KEY]
+                    return await intake.account(other, {KEY: [(6, 7)]}, NOW)
 
             waiting = asyncio.create_task(second())
             await somebody_waits(watcher)
-            await intake.account(one, {KEY: [(7, 7)]}, NOW)
-        assert 7 in await waiting
+        came = await waiting
+        assert came.had(KEY, 7)
+        assert not came.had(KEY, 6)
 
 
 @pytest.mark.asyncio
 async def test_what_arrived_all_the_same_is_not_among_what_was_given_up(connection: Any) -> None:
     await intake.account(connection, {KEY: [(1, 2), (5, 5)]}, NOW)
-    await intake.insert_shed(connection, [ShedRange(*KEY, 1, 8, "spool_full")])
+    came = await intake.account(connection, {KEY: [(1, 8)]}, NOW)
+    await intake.insert_shed(connection, [ShedRange(*KEY, 1, 8, "spool_full")], came.before)
     assert await all_of(connection, "SELECT seqs::text FROM shed") == [("{[3,5),[6,9)}",)]
     await intake.take_back(connection, [(KEY, 7, row(7).id)], NOW)
     assert await all_of(connection, "SELECT seqs::text FROM shed") == [("{[3,5),[6,7),[8,9)}",)]
+
+
+# --- Boots that are over ---
+
+LATER = ("n1", "2-0000000b", "alarm")
+LONG_AGO = NOW - timedelta(days=200)
+
+
+async def over(connection: Any, stored: int = 3, given: int = 3) -> None:
+    """Let a boot end with so many numbers given out and stored, long ago."""
+    await connection.execute(
+        """INSERT INTO community VALUES ('c', 'C'); INSERT INTO estate VALUES ('e', 'c', 'E');
+           INSERT INTO node (id, estate) VALUES ('n1', 'e')"""
+    )
+    await intake.account(connection, {KEY: [(1, stored)]}, LONG_AGO)
+    await intake.note_given(connection, {KEY: given, LATER: 0}, {KEY}, LONG_AGO)
+
+
+async def closed(connection: Any) -> int:
+    ((count,),) = await all_of(connection, "SELECT close_boots(%s, 100)", NOW - timedelta(days=180))
+    return int(count)
+
+
+@pytest.mark.asyncio
+async def test_a_boot_that_is_over_and_wholly_accounted_for_is_closed(connection: Any) -> None:
+    await over(connection)
+    assert await closed(connection) == 1
+    assert await all_of(connection, "SELECT boot FROM watermark") == [(LATER[1],)]
+    assert await closed(connection) == 0
+
+
+@pytest.mark.asyncio
+async def test_whatever_comes_of_a_closed_boot_is_a_repetition_and_is_receipted(connection: Any) -> None:
+    await over(connection)
+    await closed(connection)
+    for _ in range(2):
+        came = await intake.account(connection, {LATER: [(1, 1)], KEY: [(2, 2), (3, 3)]}, NOW)
+        assert came.watermarks == [Watermark(*LATER, 1), Watermark(*KEY, 3)]
+        assert came.had(KEY, 2)
+        assert came.had(KEY, 3)
+    await intake.note_given(connection, {KEY: 3, LATER: 1}, {KEY}, NOW)
+    assert await all_of(connection, "SELECT boot FROM watermark") == [(LATER[1],)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "no later boot has named its end",
+        "a number in the middle never came",
+        "its tail never came",
+        "something came of it lately",
+        "another lane of it still misses something",
+    ],
+)
+async def test_a_boot_of_which_something_new_may_come_is_never_closed(connection: Any, reason: str) -> None:
+    await over(connection, given=5 if "tail" in reason else 3)
+    other = (*KEY[:2], "health")
+    match reason.split(maxsplit=1)[0]:
+        case "no":
+            await connection.execute("UPDATE watermark SET ended = false")
+        case "a":
+            await intake.account(connection, {KEY: [(5, 5)]}, LONG_AGO)
+        case "something":
+            await intake.account(connection, {KEY: [(3, 3)]}, NOW)
+        case "another":
+            await intake.account(connection, {other: [(2, 2)]}, LONG_AGO)
+            await intake.note_given(connection, {other: 2}, {other}, LONG_AGO)
+    assert await closed(connection) == 0
+    came = await intake.account(connection, {KEY: [(9, 9)]}, NOW)
+    assert not came.had(KEY, 9)
+
+
+@pytest.mark.asyncio
+async def test_who_accounts_while_a_boot_is_closed_comes_before_or_after_it(connect: Connect) -> None:
+    async with connect() as one, connect() as other, connect() as watcher:
+        await over(one)
+        async with one.transaction():
+            assert await closed(one) == 1
+            waiting = asyncio.create_task(intake.account(other, {KEY: [(2, 2)]}, NOW))
+            await somebody_waits(watcher)
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            await waiting
+        came = await intake.account(other, {KEY: [(2, 2)]}, NOW)
+        assert came.had(KEY, 2)
+        assert await all_of(one, "SELECT boot FROM watermark") == [(LATER[1],)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("boot", "number"),
+    [
+        ("1-0000abcd", (1 << 32) + 0xABCD),
+        ("999999999-ffffffff", (999999999 << 32) + 0xFFFFFFFF),
+        ("01-0000abcd", None),
+        ("1-0000ABCD", None),
+        ("boot", None),
+    ],
+)
+async def test_a_boot_is_a_number_of_its_own(connection: Any, boot: str, number: int | None) -> None:
+    assert await all_of(connection, "SELECT boot_number(%s)", boot) == [(number,)]
 
 
 # --- Who may write ---

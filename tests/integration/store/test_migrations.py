@@ -150,6 +150,13 @@ async def test_from_any_state_there_ever_was_a_database_comes_to_the_present_wit
         assert await intake.insert_dead(connection, [dead(9)]) == set()
 
 
+_AS_BEFORE_0210 = """
+    INSERT INTO watermark AS w (node, boot, lane, accounted, changed_at) VALUES (%s, %s, 'alarm', %s, %s)
+    ON CONFLICT (node, boot, lane) DO UPDATE SET accounted = w.accounted + excluded.accounted
+"""
+"""How a member accounts that has not been renewed yet."""
+
+
 async def test_a_database_is_migrated_while_events_are_stored(empty_database: str) -> None:
     """What is written goes on, and nothing of it fails."""
     migrated = asyncio.Event()
@@ -161,7 +168,7 @@ async def test_a_database_is_migrated_while_events_are_stored(empty_database: st
                 seq += 1
                 async with connection.transaction():
                     assert await intake.insert_events(connection, "event", [row(seq)]) == {row(seq).id}
-                    await intake.account(connection, {("n1", BOOT, "alarm"): [(seq, seq)]}, NOW)
+                    await connection.execute(_AS_BEFORE_0210, ["n1", BOOT, f"{{[0,{seq}]}}", NOW])
         return seq
 
     async with connected(empty_database) as connection:
@@ -239,8 +246,8 @@ async def test_timescale_gets_hypertables_and_events_are_stored_once_in_them(tim
                 assert await intake.insert_implausible(connection, [row(1)]) == set()
         async with connection.transaction():
             await intake.insert_dead(connection, [dead(9)])
-            (mark,) = await intake.account(connection, {("n1", BOOT, "alarm"): [(1, 2)]}, NOW)
-        assert mark.stored == 2
+            came = await intake.account(connection, {("n1", BOOT, "alarm"): [(1, 2)]}, NOW)
+        assert [mark.stored for mark in came.watermarks] == [2]
 
 
 async def test_timescale_of_the_apache_licence_gets_hypertables_alone_and_is_trimmed_all_the_same(

@@ -138,6 +138,8 @@ OLD = {
                     VALUES (%(id)s, %(id)s, %(at)s, 'fall', 's', 'e', 'd', 1, 'm', '1', '{}', %(at)s)""",
     "registry_change": "INSERT INTO registry_change (device, at) VALUES (%(id)s, %(at)s)",
     "heartbeat": "INSERT INTO heartbeat VALUES (%(id)s, %(at)s, '{}')",
+    "watermark": """INSERT INTO watermark (node, boot, lane, changed_at, ended)
+                    VALUES ('n', '1-' || left(%(id)s::uuid::text, 8), 'alarm', %(at)s, true)""",
 }
 
 
