@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ingest.bridge import Bridge
+from ingest.bridge import GATHER_S, Bridge
 from ingest.downlink import Downlink
 from ingest.inbox import Inbox
 from ingest.replay import replay
@@ -73,7 +73,9 @@ async def serve(settings: IngestSettings) -> None:
         for lane, topics in subscriptions(shared=settings.ingest_shared).items():
             inbox = Inbox(settings, f"{name}-{lane}", topics, settings.ingest_window)
             producer = await stack.enter_async_context(kafka.producer(settings, f"{name}-{lane}"))
-            bridges.append(Bridge(await stack.enter_async_context(inbox), producer, watch.registry, utc_now))
+            await stack.enter_async_context(inbox)
+            gather_s = 0.0 if lane == "alarm" else GATHER_S
+            bridges.append(Bridge(inbox, producer, watch.registry, utc_now, gather_s=gather_s))
             checks[f"mqtt_{lane}"] = inbox.trouble
             progress[lane] = bridges[-1].work
         stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks, progress))

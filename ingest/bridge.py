@@ -57,6 +57,9 @@ docs/measurements.md)."""
 TURN: Final = 125
 """Messages translated without letting anybody else have the core: 1 ms, for which an alarm on the other
 connection may have to wait."""
+GATHER_S: Final = 0.05
+"""How long a few messages wait for more, alarms' excepted.  A batch costs us and Kafka as much as some
+ten messages for each partition that it has records for; the processors gather for 50 ms anyway."""
 UNDER_WAY: Final = 4
 """Batches handed to Kafka and not confirmed; the window of unacknowledged messages bounds them too."""
 STALL_S: Final = 45.0
@@ -95,13 +98,17 @@ class Bridge:
         producer: AIOKafkaProducer,
         registry: Callable[[], Registry | None],
         clock: Clock,
+        *,
+        gather_s: float = 0.0,
     ) -> None:
+        """Name the parts, and how long a few messages may wait for more; alarms' do not."""
         self.carried = 0
         self._taken = 0
         self._inbox = inbox
         self._producer = producer
         self._registry = registry
         self._clock = clock
+        self._gather_s = gather_s
         self._under_way: asyncio.Queue[Batch] = asyncio.Queue(UNDER_WAY)
 
     async def run(self) -> None:
@@ -123,7 +130,7 @@ class Bridge:
 
     async def take_in(self) -> None:
         """Wait for messages, and hand them to Kafka."""
-        messages = await self._inbox.take(BATCH)
+        messages = await self._inbox.take(BATCH, self._gather_s)
         self._taken += len(messages)
         began = perf_counter()
         records = await self._translated(messages)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from ingest import wire
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 SHARED_SESSION_S: Final = 30
 """A member that is gone longer than this no longer takes its share (MQTT 5): mosquitto goes on giving
 it messages for as long as its session lasts, which nobody else then gets."""
+FEW_OF: Final = 8
+"""A few are less than this part of the window: so many do not wait for each other."""
 MOST_BYTES: Final = 16 * 1024 * 1024
 """Payloads that wait to be taken; a window of 1,000 of the largest real events takes 8 MB."""
 
@@ -46,6 +49,8 @@ class Inbox:
         self._waiting: deque[Message] = deque()
         self._bytes = 0
         self._arrived = asyncio.Event()
+        self._few = max(1, window // FEW_OF)
+        self._enough = asyncio.Event()
         self._session = 0
         self._link: Link | None = None
         self._subscribed = False
@@ -119,28 +124,46 @@ class Inbox:
         self._waiting.extend(messages)
         self._bytes += sum(len(message.payload) for message in messages)
         self._arrived.set()
+        if len(self._waiting) >= self._few:
+            self._enough.set()
         if self._link is not None and self._is_full():
             self._link.pause()
 
     def _is_full(self) -> bool:
         return len(self._waiting) > self._window or self._bytes > MOST_BYTES
 
-    async def take(self, most: int) -> list[Message]:
+    async def take(self, most: int, gather_s: float = 0.0) -> list[Message]:
         """Wait for messages and return up to `most` of them, the oldest first.
+
+        Args:
+            most: How many are taken at once.
+            gather_s: How long to wait for more where they are few.
 
         Raises:
             Exception: What ended the connecting for good; a restart is the remedy.
         """
-        while not self._waiting:
-            if self._failure is not None:
-                raise self._failure
-            self._arrived.clear()
-            await self._arrived.wait()
+        await self._some()
+        if gather_s and len(self._waiting) < self._few:
+            await self._gathered(gather_s)
+            await self._some()  # a connection made anew has cleared them away
         taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         self._bytes -= sum(len(message.payload) for message in taken)
         if self._link is not None and not self._is_full():
             self._link.resume()
         return taken
+
+    async def _some(self) -> None:
+        while not self._waiting:
+            if self._failure is not None:
+                raise self._failure
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def _gathered(self, limit_s: float) -> None:
+        """Return when more than a few wait, or the time is up."""
+        self._enough.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._enough.wait(), limit_s)
 
     def acknowledge(self, messages: Iterable[Message]) -> None:
         """Tell the broker that somebody responsible has these messages."""

@@ -29,7 +29,7 @@ from vigil import kafka, topics
 from vigil.clock import utc_now
 from vigil.errors import Unavailable, VigilError
 from vigil.registry import Registry
-from vigil.runtime import retrying, run_until_stopped, watch_lag
+from vigil.runtime import retrying, run_until_stopped, together, watch_lag
 from vigil.settings import ProcessorSettings, StoreSettings, load
 from vigil.store import heartbeats
 from vigil.store.pool import Pool, ProcessRole, open_pool
@@ -37,7 +37,10 @@ from vigil.telemetry import configure_logging, ops_server
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
+    from contextlib import AbstractAsyncContextManager
     from typing import Any
+
+    from aiokafka import AIOKafkaConsumer
 
     from processors.intake import Handler
 
@@ -62,15 +65,14 @@ async def serve(settings: ProcessorSettings) -> None:
     handlers = {lane: lanes[lane] for lane in settings.processor_lanes.split(",")}
     if "alarm" not in handlers:
         os.nice(BEHIND)
+    await retrying(lambda: kafka.create_topics(settings))
     async with AsyncExitStack() as stack:
-        await retrying(lambda: kafka.create_topics(settings))
-        producer = await stack.enter_async_context(kafka.producer(settings, name))
-        pool = await stack.enter_async_context(
-            open_pool(settings.database_dsn, "ticker", 2, role=ProcessRole.PROCESSORS)
-        )
+        producer, ticking, *ends = await stack.enter_async_context(_opened(settings, name, list(handlers)))
         pipelines = {
-            lane: await _pipeline(stack, settings, name, lane, handler, producer, subscribed)
-            for lane, (handler, subscribed) in handlers.items()
+            lane: _pipeline(settings, lane, consumer, producer, pool, handler, subscribed)
+            for (lane, (handler, subscribed)), consumer, pool in zip(
+                handlers.items(), ends[::2], ends[1::2], strict=True
+            )
         }
         checks = {lane: pipeline.trouble for lane, pipeline in pipelines.items()}
         progress = {lane: pipeline.work for lane, pipeline in pipelines.items()}
@@ -78,9 +80,9 @@ async def serve(settings: ProcessorSettings) -> None:
         _log.info("processors are up", name=name)
         await run_until_stopped(
             *(pipeline.run(handlers[lane][1]) for lane, pipeline in pipelines.items()),
-            *(_tickers(pool) if "alarm" in handlers else ()),
-            DriftTicker(pool, watch, utc_now).run(),
-            _beat(pool, name, list(pipelines.values())),
+            *(_tickers(ticking) if "alarm" in handlers else ()),
+            DriftTicker(ticking, watch, utc_now).run(),
+            _beat(ticking, name, list(pipelines.values())),
             _watch_log(
                 settings, [(pipelines[lane], subscribed) for lane, (_, subscribed) in handlers.items()]
             ),
@@ -93,23 +95,41 @@ def _tickers(pool: Pool) -> Sequence[Coroutine[Any, Any, None]]:
     return (Ticker(pool, utc_now).run(), HomeTicker(pool, Registry(), utc_now).run())
 
 
-async def _pipeline(
-    stack: AsyncExitStack,
+def _opened(
+    settings: ProcessorSettings, name: str, lanes: Sequence[str]
+) -> AbstractAsyncContextManager[list[Any]]:
+    """Open what waits for others: the producer, the tickers' pool, and of each lane a consumer and a pool.
+
+    Together, since each may take its whole time to part where its server stands still.
+    """
+    consumers = [
+        kafka.consumer(
+            settings, f"{name}-{lane}", f"{settings.processor_group}-{lane}", gather=lane == "bulk"
+        )
+        for lane in lanes
+    ]
+    ticking, *pools = [
+        open_pool(settings.database_dsn, purpose, 2, role=ProcessRole.PROCESSORS)
+        for purpose in ("ticker", *lanes)
+    ]
+    ends = [end for lane in zip(consumers, pools, strict=True) for end in lane]
+    return together(kafka.producer(settings, name), ticking, *ends)
+
+
+def _pipeline(
     settings: ProcessorSettings,
-    name: str,
     lane: str,
-    handler: Handler,
+    consumer: AIOKafkaConsumer,
     producer: kafka.Producer,
+    pool: Pool,
+    handler: Handler,
     subscribed: Sequence[str],
 ) -> Pipeline:
-    group, gather = f"{settings.processor_group}-{lane}", lane == "bulk"
     return Pipeline(
         lane,
-        await stack.enter_async_context(kafka.consumer(settings, f"{name}-{lane}", group, gather=gather)),
+        consumer,
         producer,
-        await stack.enter_async_context(
-            open_pool(settings.database_dsn, lane, 2, role=ProcessRole.PROCESSORS)
-        ),
+        pool,
         handler,
         lambda: kafka.incarnation(settings, subscribed),
         utc_now,

@@ -23,7 +23,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -63,8 +63,12 @@ _drifting = Gauge(
     "vigil_devices_drifting", "Devices whose windows lie far from those of their fleet.", ["detector"]
 )
 _log = structlog.get_logger(__name__)
-Name = tuple[str, str]
+Name: TypeAlias = tuple[str, str]
 """Detector and version."""
+Place: TypeAlias = "tuple[str, date]"
+"""A device, and on which day."""
+Counts: TypeAlias = "dict[tuple[str, str, str, date], NDArray[np.int64]]"
+"""By detector, version, device and day; in the bins of the model's reference."""
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,15 +91,23 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """How many bins each measure has."""
         return [len(shares) for shares in self.shares]
 
+    def bins(self, measured: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return in which bins windows lie, shape (n, measures); those of all measures are numbered in one."""
+        places = [
+            np.searchsorted(edges, column, "right")
+            for column, edges in zip(measured.T, self.edges, strict=True)
+        ]
+        bins: NDArray[np.int64] = np.stack(places, axis=1) + np.cumsum([0, *self.sizes[:-1]])
+        return bins
+
+    def counted(self, bins: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count windows in their bins."""
+        counts: NDArray[np.int64] = np.bincount(bins.ravel(), minlength=sum(self.sizes))
+        return counts
+
     def binned(self, measured: NDArray[np.float64]) -> NDArray[np.int64]:
         """Count windows, shape (n, measures), in the bins of all measures, one after the other."""
-        columns = zip(measured.T, self.edges, self.sizes, strict=True)
-        return np.concatenate(
-            [
-                np.bincount(np.searchsorted(edges, column, "right"), minlength=n)
-                for column, edges, n in columns
-            ]
-        )
+        return self.counted(self.bins(measured))
 
     def split(self, counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Take counts apart again, by measure."""
@@ -167,7 +179,8 @@ class Watch:
 
     def __init__(self, references: Mapping[Name, Reference]) -> None:
         self.references = dict(references)
-        self._counts: dict[tuple[str, str, str, date], NDArray[np.int64]] = {}
+        self._counts: Counts = {}
+        self._noted: dict[Name, list[tuple[Sequence[Place], NDArray[np.int64]]]] = {}
         self._lock = threading.Lock()
 
     def note(
@@ -175,32 +188,46 @@ class Watch:
         name: Name,
         windows: NDArray[np.float32],
         scores: NDArray[np.floating],
-        devices: Sequence[tuple[str, date]],
+        devices: Sequence[Place],
     ) -> None:
-        """Count windows of devices on days; those of a model without a reference are left out."""
+        """Note windows of devices on days; those of a model without a reference are left out.
+
+        They are counted by device when they are asked for: a batch is of as many devices as windows, and
+        counting device by device took longer than the model.
+        """
         known = self.references.get(name)
         if known is None:
             return
-        values = measured(windows, scores)
-        rows: dict[tuple[str, date], list[int]] = {}
-        for row, device in enumerate(devices):
-            rows.setdefault(device, []).append(row)
+        bins = known.bins(measured(windows, scores))
         with self._lock:
-            for device, some in rows.items():
-                key, counts = (*name, *device), known.binned(values[some])
-                self._counts[key] = self._counts[key] + counts if key in self._counts else counts
+            self._noted.setdefault(name, []).append((devices, bins))
 
-    def take(self) -> dict[tuple[str, str, str, date], NDArray[np.int64]]:
+    def take(self) -> Counts:
         """Return what was counted since the last time."""
         with self._lock:
             counts, self._counts = self._counts, {}
+            noted, self._noted = self._noted, {}
+        for name, some in noted.items():
+            _add(counts, self._by_device(name, some))
         return counts
 
-    def give_back(self, counts: Mapping[tuple[str, str, str, date], NDArray[np.int64]]) -> None:
+    def _by_device(self, name: Name, noted: Iterable[tuple[Sequence[Place], NDArray[np.int64]]]) -> Counts:
+        rows: dict[Place, list[NDArray[np.int64]]] = {}
+        for devices, bins in noted:
+            for device, row in zip(devices, bins, strict=True):
+                rows.setdefault(device, []).append(row)
+        known = self.references[name]
+        return {(*name, *device): known.counted(np.concatenate(some)) for device, some in rows.items()}
+
+    def give_back(self, counts: Counts) -> None:
         """Count what could not be stored once more."""
         with self._lock:
-            for key, some in counts.items():
-                self._counts[key] = self._counts[key] + some if key in self._counts else some
+            _add(self._counts, counts)
+
+
+def _add(counts: Counts, more: Counts) -> None:
+    for key, some in more.items():
+        counts[key] = counts[key] + some if key in counts else some
 
 
 @dataclass(frozen=True, slots=True)

@@ -484,6 +484,7 @@ class Addresses:
 
     Attributes:
         mqtt_shared: Whether shared subscriptions can be relied upon.
+        mqtt_window: Unacknowledged messages that the broker has on their way to one client.
     """
 
     mqtt_host: str
@@ -494,6 +495,7 @@ class Addresses:
     kafka_idempotent: bool
     kafka_incarnation: str
     database_dsn: str
+    mqtt_window: int = 1000
 
     def environment(self) -> dict[str, str]:
         """Give the settings' variables."""
@@ -502,6 +504,7 @@ class Addresses:
             "VIGIL_MQTT_PORT": str(self.mqtt_port),
             "VIGIL_MQTT_PROTOCOL": str(self.mqtt_protocol),
             "VIGIL_INGEST_SHARED": str(self.mqtt_shared).lower(),
+            "VIGIL_INGEST_WINDOW": str(self.mqtt_window),
             "VIGIL_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
             "VIGIL_KAFKA_IDEMPOTENT": str(self.kafka_idempotent).lower(),
             "VIGIL_KAFKA_INCARNATION": self.kafka_incarnation,
@@ -580,6 +583,7 @@ class EmbeddedStack(ServerStack):
             mqtt_port=self.broker.port,
             mqtt_protocol=4,
             mqtt_shared=False,
+            mqtt_window=INFLIGHT,
             kafka_bootstrap=f"{HOST}:{self.kafka.port}",
             kafka_idempotent=False,
             kafka_incarnation="",

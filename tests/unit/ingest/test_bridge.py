@@ -60,7 +60,7 @@ class Box:
     def waiting(self) -> int:
         return self.queue.qsize()
 
-    async def take(self, _most: int) -> list[Message]:
+    async def take(self, _most: int, _gather_s: float) -> list[Message]:
         return await self.queue.get()
 
     def acknowledge(self, messages: Sequence[Message]) -> None:

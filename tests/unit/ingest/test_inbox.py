@@ -363,6 +363,47 @@ async def test_a_broker_that_sends_more_than_was_agreed_is_not_read_until_there_
         assert box._bytes == 0
 
 
+FEW = WINDOW // inboxes.FEW_OF
+FOR_EVER = 3600.0
+
+
+async def test_more_than_a_few_messages_are_taken_without_waiting_for_others() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.send(peer.messages(1, FEW - 1))
+        await peer.send(peer.messages(FEW, FEW))
+        await peer.until_gone()
+
+    async with inbox(Broker(5, script)) as box:
+        assert len(await box.take(WINDOW, FOR_EVER)) >= FEW
+
+
+async def test_a_few_messages_wait_for_others_no_longer_than_they_are_told_to() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.send(peer.messages(1, 1))
+        await peer.until_gone()
+
+    async with inbox(Broker(5, script)) as box:
+        assert [message.mid for message in await box.take(WINDOW, 0.001)] == [1]
+
+
+async def test_what_waited_for_others_when_the_connection_broke_comes_again_by_the_next_one() -> None:
+    async def one(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.send(peer.messages(1, 1))
+
+    async def many(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.send(peer.messages(1, FEW + 1))
+        await peer.until_gone()
+
+    async with inbox(Broker(5, one, many)) as box:
+        got = [message.mid for message in await box.take(WINDOW, FOR_EVER)]
+        assert got == list(range(1, len(got) + 1))
+        assert len(got) >= FEW
+
+
 SHARED = ["$share/ingest/vigil/v1/+/+/+/alarm/+", "vigil/v1/+/+/+/state"]
 
 
