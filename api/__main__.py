@@ -19,6 +19,8 @@ from api.app import create_app
 from api.delivery import Delivery
 from api.effect import Measuring
 from api.escalation.channels import AppriseSender, Mailbox, Routes
+from api.escalation.push import Pusher
+from api.escalation.webpush import Sender, read_key
 from api.escalation.worker import Escalator
 from api.gauges import Gauges
 from api.live import Hub
@@ -56,8 +58,9 @@ async def serve(settings: ApiSettings) -> None:
         link_key = _link_key(settings)
         routes = Routes(Mailbox(settings.api_mailbox), AppriseSender())
         resident_url = settings.api_resident_url.get_secret_value() if settings.api_resident_url else None
+        pusher = _pusher(settings)
         escalator = Escalator(
-            planning, routes, utc_now, link_key, _address(settings), resident_url=resident_url
+            planning, routes, utc_now, link_key, _address(settings), resident_url=resident_url, pusher=pusher
         )
         services = Services(
             pool=pool,
@@ -70,6 +73,7 @@ async def serve(settings: ApiSettings) -> None:
             issuer=_issuer(settings),
             seal=Seal(link_key) if settings.api_secret else None,
             provider=_provider(settings),
+            pusher=pusher,
         )
         checks = {"live": lambda: hub.trouble}
         progress = {"live": lambda: Work(hub.position or 0)}
@@ -130,6 +134,22 @@ def _issuer(settings: ApiSettings) -> Issuer | None:
         return Issuer(pki.read_authority(certificate, key), settings.api_broker, frames)
     except (OSError, Rejected) as error:
         raise Misconfigured("VIGIL_API_DEVICE_CA", str(error)) from None
+
+
+def _pusher(settings: ApiSettings) -> Pusher | None:
+    """Read the key that Web Push is sent with.
+
+    Raises:
+        Misconfigured: The file cannot be read, or holds no key.
+    """
+    if settings.api_push_key is None:
+        return None
+    try:
+        key = read_key(settings.api_push_key.read_bytes())
+    except (OSError, Rejected) as error:
+        raise Misconfigured("VIGIL_API_PUSH_KEY", str(error)) from None
+    own = frozenset(filter(None, (one.strip().rstrip("/") for one in settings.api_push_services.split(","))))
+    return Pusher(Sender(key, settings.api_push_contact or _address(settings)), own)
 
 
 def _provider(settings: ApiSettings) -> Provider | None:

@@ -233,6 +233,8 @@ def _check(identity: Identity, body: PolicyBody) -> None:
         raise Rejected("invalid", "/body/steps: somebody has to be told at once (wait_s 0)")
     if all(step.channel is Channel.CONSOLE for step in body.steps):
         raise Rejected("invalid", "/body/steps: a console that nobody looks at tells nobody")
+    if any(step.channel is Channel.PUSH for step in body.steps):
+        raise Rejected("invalid", "/body/steps: push goes along with every message and call")
     if any(step.target == Target.RESIDENT or step.channel == Channel.RESIDENT for step in body.steps):
         raise Rejected("invalid", "/body/steps: a resident is asked by `ask`, not by a step")
     if body.ask and body.ask.first and body.priority is Priority.CRITICAL:

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 
 from api.access import Identity
 from api.escalation.channels import AppriseSender, Sender
+from api.escalation.push import Pusher
 from api.limits import Failures
 from api.live import Hub
 from api.oidc import Provider
@@ -50,6 +51,7 @@ class Services:
         issuer: Signs the boxes' certificates; None where the platform has no authority.
         seal: Seals second factors and sign-ins under way; None where the platform has no secret.
         provider: Who vouches for people besides the platform's own accounts; None where nobody does.
+        pusher: The way out to browsers; None where Web Push is not set up.
         failures: Who has failed to sign in lately.
     """
 
@@ -63,6 +65,7 @@ class Services:
     issuer: Issuer | None = None
     seal: Seal | None = None
     provider: Provider | None = None
+    pusher: Pusher | None = None
     failures: Failures = field(default_factory=Failures)
 
     def scoped(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:

@@ -34,6 +34,19 @@ class Holder(_Shape):
     name: str = Field(examples=["李娜"])
 
 
+class OfferView(_Shape):
+    """Whoever has an alert has offered it to a colleague; until they accept, nothing has changed.
+
+    Attributes:
+        to: The colleague.
+        until: Without an answer by then it is void.
+    """
+
+    id: UUID
+    to: Holder
+    until: datetime
+
+
 class Place(_Shape):
     """Where it happened; None where the registry does not know."""
 
@@ -64,6 +77,7 @@ class AlertView(_Shape):
         summary: One sentence in each language, without names.
         synthetic: `demo` and `drill` page like the real thing; None is real.
         actions: What a person may do to it now.
+        offer: Its holder's offer to a colleague, which stands until its time is over.
     """
 
     id: UUID
@@ -86,6 +100,7 @@ class AlertView(_Shape):
     )
     synthetic: str | None
     actions: list[Action]
+    offer: OfferView | None
 
 
 class TransitionView(_Shape):
@@ -148,7 +163,7 @@ def alert_view(card: Card, view: View) -> AlertView:
 
 def alert_detail(card: Card, view: View, steps: list[Transition], found: list[Evidence]) -> AlertDetail:
     """Show an alert with its history and evidence in a view."""
-    transitions = [_transition(step) for step in steps]
+    transitions = [_transition(step, view) for step in steps]
     detections = [_evidence(one) for one in found]
     more = {"transitions": transitions, "detections": detections}
     return AlertDetail.model_validate(_fields(card, view) | more)
@@ -165,7 +180,15 @@ def _fields(card: Card, view: View) -> dict[str, Any]:
         "resident": _resident(alert.resident, names) if view is View.NAMED else None,
         "holder": holder_of(card),
         "actions": sorted(alerts.possible(State(alert.state))),
+        "offer": _offer(names),
     }
+
+
+def _offer(names: Names) -> OfferView | None:
+    if names.offer is None or names.offered_to is None or names.offer_until is None:
+        return None
+    to = Holder(actor=f"person:{names.offered_to}", name=names.offered_name or names.offered_to)
+    return OfferView(id=names.offer, to=to, until=names.offer_until)
 
 
 def _place(card: Card, view: View) -> Place:
@@ -200,9 +223,11 @@ def _resident(resident: str | None, names: Names) -> ResidentCard | None:
     )
 
 
-def _transition(step: Transition) -> TransitionView:
+def _transition(step: Transition, view: View) -> TransitionView:
+    """Show a step; what people wrote to each other is for those who may know whom it is about."""
     fields = {name: getattr(step, name) for name in Transition.__dataclass_fields__}
-    return TransitionView.model_validate(fields)
+    said = step.actor.startswith("person:") and view is not View.NAMED
+    return TransitionView.model_validate(fields | ({"reason": ""} if said else {}))
 
 
 def _evidence(found: Evidence) -> EvidenceView:

@@ -114,6 +114,12 @@ def database(stack: Stack, _template: str) -> Iterator[str]:
     yield from _temporary(stack.postgres.dsn, _template)
 
 
+@pytest.fixture(scope="module")
+def shared_database(stack: Stack, _template: str) -> Iterator[str]:
+    """Like `database`, for a whole module: its tests put back what they have changed."""
+    yield from _temporary(stack.postgres.dsn, _template)
+
+
 @pytest.fixture
 def topics(stack: Stack) -> tuple[str, ...]:
     """The platform's Kafka topics, made anew: empty, offsets from 0.  Their names are fixed."""

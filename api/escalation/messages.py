@@ -42,8 +42,8 @@ def compose(
         about: What may be said of the alert.
         link: Where the reader goes on.
         repeat: It was said before, or may have been.
-        purpose: `alert`: somebody is to take it; `task`: to go to a door; `hand_up`: the
-            street's centre is to help.
+        purpose: `alert`: somebody is to take it; `task`: to go to a door; `offer`: to take it over
+            from a colleague; `hand_up`: the street's centre is to help.
         language: Of the catalogue.
     """
     t = translator(language)

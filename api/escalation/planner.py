@@ -229,7 +229,8 @@ def to_people(
     """Turn calls into notices: each person once per channel, and a repeat to whom it was said before.
 
     Whom two steps name (an officer is of the shift too) is not rung again while the telephone may
-    still be ringing: that call is left out, the next one of the policy comes.
+    still be ringing: that call is left out, the next one of the policy comes.  What goes to a person
+    goes to their browsers as well, which costs nobody a further call.
 
     Args:
         calls: What is due.
@@ -255,7 +256,14 @@ def to_people(
             repeat = call.channel is not Channel.CONSOLE and account in before
             notice = Planned(account, call.entry, call.channel, repeat)
             planned.setdefault((account, call.channel), notice)
-    return tuple(planned.values())
+    return (*planned.values(), *_pushed(tuple(planned.values()), rota))
+
+
+def _pushed(planned: tuple[Planned, ...], rota: Rota) -> tuple[Planned, ...]:
+    """Return what goes along to people's browsers: once each, with what is sent to them."""
+    taking = {person.account for person in rota.people if person.pushed}
+    sent = {one.account: one for one in reversed(planned) if one.channel in (Channel.MESSAGE, Channel.VOICE)}
+    return tuple(replace(one, channel=Channel.PUSH) for account, one in sent.items() if account in taking)
 
 
 def _just_told(last: datetime | None, now: datetime) -> bool:

@@ -35,6 +35,8 @@ class Channel(StrEnum):
     VOICE = "voice"
     RESIDENT = "resident"
     """The resident's own: a call to them, or a page."""
+    PUSH = "push"
+    """A person's own browsers.  No step of a policy: it goes along with what is sent to them."""
 
 
 class Ask(Struct, frozen=True, forbid_unknown_fields=True):

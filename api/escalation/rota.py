@@ -40,12 +40,17 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who can be told, with their contacts in the order they prefer."""
+    """Somebody who can be told, with their contacts in the order they prefer.
+
+    Attributes:
+        pushed: A browser of theirs takes Web Push, beside whatever else they are told by.
+    """
 
     account: str
     role: str
     estates: frozenset[str]
     contacts: tuple[Contact, ...] = ()
+    pushed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

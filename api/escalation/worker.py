@@ -13,7 +13,7 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -33,9 +33,11 @@ from vigil.alerts import UNTAKEN, Priority, State
 from vigil.errors import Conflict, Unavailable
 from vigil.events import derived_id
 from vigil.store import alerts, escalation, heartbeats
+from vigil.store import push as browsers
 from vigil.store import rota as rota_rows
 from vigil.store.escalation import AlertRow, CourseRow, NewNotice, NoticeRow
 from vigil.store.listen import wakes
+from vigil.store.pool import ProcessRole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -43,8 +45,10 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from api.escalation.channels import Sender
+    from api.escalation.push import Pusher
     from vigil.clock import Clock
     from vigil.store.pool import Connection, Pool
+    from vigil.store.push import Subscription
 
 TICK_S: Final = 1.0
 LEASE: Final = timedelta(seconds=25)
@@ -59,6 +63,8 @@ A_SHIFT: Final = timedelta(hours=12)
 SCREEN_FIRST_S: Final = 0.1
 """The notice of an alert wakes the live stream too, in this process: planning, some 10 ms of work, is not
 to come between an alarm and the screen.  What else is raised meanwhile is planned in the same go."""
+PUSH_TRIES: Final = 3
+"""Of a push service that does not answer, a lease apart; the other channels do not wait for it."""
 SENDERS: Final = 4
 """Notices under way at once: one route that hangs holds up nobody else's."""
 _SENT: Final = Counter("vigil_notices_sent_total", "Notices that a route has taken.", ["channel"])
@@ -80,6 +86,7 @@ class Escalator:
         address: Where people reach the console.
         name: Of this worker, for heartbeats.
         resident_url: Apprise address of the gateway that calls residents, with `{phone}` in it.
+        pusher: The way out to browsers; None where Web Push is not set up.
     """
 
     pool: Pool
@@ -89,6 +96,7 @@ class Escalator:
     address: str
     name: str = "escalator-1"
     resident_url: str | None = None
+    pusher: Pusher | None = None
 
     async def run(self, dsn: SecretStr) -> None:
         """Plan, send and audit until cancelled."""
@@ -101,7 +109,7 @@ class Escalator:
                 group.create_task(self._repeat(self.send_one, TICK_S), name=f"send-{number}")
 
     async def _plan_when_woken(self, dsn: SecretStr) -> None:
-        async with aclosing(wakes(dsn, alerts.CHANNEL, TICK_S)) as knocks:
+        async with aclosing(wakes(dsn, alerts.CHANNEL, TICK_S, ProcessRole.API)) as knocks:
             async for connected in knocks:
                 if connected:
                     await asyncio.sleep(SCREEN_FIRST_S)
@@ -145,6 +153,8 @@ class Escalator:
             await self._record_sent(notice)
         elif notice.channel == Channel.RESIDENT:
             await self._ask_resident(notice, about)
+        elif notice.channel == Channel.PUSH:
+            await self._push(notice, about)
         else:
             await self._send(notice, about, person)
         return True
@@ -167,6 +177,43 @@ class Escalator:
                 await escalation.note_failed(connection, notice.id, str(error), self.clock())
         else:
             await self._record_sent(notice)
+
+    async def _push(self, notice: NoticeRow, about: AlertRow) -> None:
+        """Send to each of a person's browsers; one that has taken it will do."""
+        async with self.pool.connection() as connection:
+            theirs = await browsers.of_account(connection, notice.account or "")
+        taken = [await self._push_to(one, notice, about) for one in theirs]
+        if any(taken):
+            await self._record_sent(notice)
+        elif None not in taken or notice.tries >= PUSH_TRIES:
+            await self._end(notice, "unreachable")
+
+    async def _push_to(self, to: Subscription, notice: NoticeRow, about: AlertRow) -> bool | None:
+        """Send to a browser; False: it is gone, and forgotten; None: try again when the lease has ended."""
+        if self.pusher is None:
+            return False
+        now = self.clock()
+        try:
+            taken = await self.pusher.send(to, self._told(to, notice, about), notice.alert.hex, now)
+        except Unavailable as error:
+            _FAILED.labels(notice.channel).inc()
+            _log.warning("a push service has not taken a notice", alert=str(notice.alert), error=str(error))
+            return None
+        async with self.pool.connection() as connection:
+            await (
+                browsers.note_taken(connection, to.endpoint, now)
+                if taken
+                else browsers.remove(connection, to.endpoint)
+            )
+        return taken
+
+    def _told(self, to: Subscription, notice: NoticeRow, about: AlertRow) -> dict[str, Any]:
+        """Return what a browser shows: no name and no door, as in every notice."""
+        repeat = notice.repeat or notice.tries > 1
+        said = compose(_about(about), "", repeat=repeat, purpose=_purpose(notice), language=to.language)
+        receipt = f"/api/v1/receipts/{self._receipt_link(notice)}"
+        where = " · ".join(filter(None, (about.estate_name or about.estate, about.building)))
+        return {"title": said.title, "body": where, "alert": str(notice.alert), "receipt": receipt}
 
     async def _ask_resident(self, notice: NoticeRow, about: AlertRow) -> None:
         """Call the resident through the gateway, once: who does not answer is seen to by the others."""
@@ -193,8 +240,10 @@ class Escalator:
 
     def _receipt(self, notice: NoticeRow) -> str:
         """Return the link by which a gateway says what became of a notice."""
-        link = links.sign_receipt(notice.id, notice.contact, self.clock() + GOOD_FOR, self.key)
-        return f"{self.address}/api/v1/receipts/{link}"
+        return f"{self.address}/api/v1/receipts/{self._receipt_link(notice)}"
+
+    def _receipt_link(self, notice: NoticeRow) -> str:
+        return links.sign_receipt(notice.id, notice.contact, self.clock() + GOOD_FOR, self.key)
 
     async def _record_sent(self, notice: NoticeRow) -> None:
         _SENT.labels(notice.channel).inc()
@@ -249,6 +298,8 @@ async def _while_work(step: Callable[[], Awaitable[bool]]) -> None:
 def _purpose(notice: NoticeRow) -> str:
     if notice.task is not None:
         return "task"
+    if notice.offer is not None:
+        return "offer"
     return "hand_up" if notice.hand_up is not None else "alert"
 
 
@@ -355,8 +406,9 @@ async def _people(connection: Connection) -> tuple[Person, ...]:
     reach: dict[str, list[Contact]] = {}
     for account, channel, url, verified_at in await escalation.contacts(connection):
         reach.setdefault(account, []).append(Contact(Channel(channel), url, verified_at))
+    pushed = await browsers.accounts(connection)
     return tuple(
-        Person(account, role, frozenset(estates), tuple(reach.get(account, ())))
+        Person(account, role, frozenset(estates), tuple(reach.get(account, ())), account in pushed)
         for account, role, estates in await escalation.people(connection)
     )
 

@@ -1,7 +1,7 @@
 """The console in a real browser (Debian's Chromium), against the application on a real database.
 
 The application runs in a thread of its own, since Playwright's simple interface wants the test
-to be synchronous.  Screenshots go to `var/screenshots`, which is not committed.
+to be synchronous.  It is started once a module; each test begins with the same small registry.  Screenshots go to `var/screenshots`, which is not committed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
+from api.auth import COOKIE
 from tests.conftest import REPOSITORY, lacking
-from tests.integration.api.conftest import PASSWORD, World, serving
+from tests.integration.api.conftest import PASSWORD, REGISTRY, World, serving
 from vigil.clock import utc_now
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from playwright.sync_api import Browser, BrowserContext, Page
+
+    from vigil.store.pool import Connection
 
 T = TypeVar("T")
 CHROMIUM = "/usr/bin/chromium"
@@ -70,16 +75,29 @@ class Console:
         language: str = "en-GB",
         size: dict[str, int] | None = None,
     ) -> Page:
-        """Return the board of somebody who has come in by the form."""
-        self.do(self.world.person(account, role))
-        page = self.context(language, size).new_page()
+        """Return the board of somebody who has come in."""
+        client = self.do(self.world.person(account, role))
+        context = self.context(language, size)
+        context.add_cookies([{"name": COOKIE, "value": client.cookies[COOKIE], "url": self.world.url}])
+        page = self.watched(context)
+        page.goto(f"{self.world.url}/")
+        page.wait_for_selector("#pulse[data-state=live]")
+        return page
+
+    def watched(self, context: BrowserContext) -> Page:
+        """Return a new page; what its browser complains of fails the test."""
+        page = context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
+        return page
+
+    def come(self, context: BrowserContext, account: str) -> Page:
+        """Return the first page of somebody who comes in by the form."""
+        page = self.watched(context)
         page.goto(f"{self.world.url}/")
         page.fill("[name=account]", account)
         page.fill("[name=password]", PASSWORD)
         page.press("[name=password]", "Enter")
-        page.wait_for_selector("#pulse[data-state=live]")
         return page
 
 
@@ -98,30 +116,76 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def console(database: str, browser: Browser) -> Iterator[Console]:
-    """The console; a complaint of the browser (script error, blocked by policy) fails the test."""
-    started: Future[tuple[World, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(database, started)), name="application")
+@dataclass
+class Application:
+    """The application of a module: one database and one server, emptied between its tests."""
+
+    world: World
+    loop: asyncio.AbstractEventLoop
+    over: asyncio.Event
+    kept: frozenset[str]
+
+    async def empty(self) -> None:
+        """Put the data back to where every test begins: nothing but the small registry."""
+        async with self.world.pool.transaction() as connection:
+            if gone := await filled(connection) - self.kept:
+                names = SQL(", ").join(map(Identifier, sorted(gone)))
+                await connection.execute(SQL("TRUNCATE {} CASCADE").format(names))
+            await connection.execute(REGISTRY)
+        self.world.sent.clear()
+        self.world.broken.clear()
+
+
+async def filled(connection: Connection) -> frozenset[str]:
+    """Name the tables that hold anything."""
+    cursor = await connection.execute(
+        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
+        " AND relnamespace = 'public'::regnamespace"
+    )
+    tables = [name for (name,) in await cursor.fetchall()]
+    parts = [SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(t, Identifier(t)) for t in tables]
+    return frozenset(
+        name for (name,) in await (await connection.execute(SQL(" UNION ALL ").join(parts))).fetchall()
+    )
+
+
+@pytest.fixture(scope="module")
+def application(shared_database: str) -> Iterator[Application]:
+    """The application, in a thread of its own, for all tests of a module."""
+    started: Future[Application] = Future()
+    thread = threading.Thread(
+        target=lambda: asyncio.run(_serve(shared_database, started)), name="application"
+    )
     thread.start()
-    world, loop, over = started.result(30)
-    console = Console(world, loop, browser)
+    found = started.result(30)
+    yield found
+    found.loop.call_soon_threadsafe(found.over.set)
+    thread.join(30)
+
+
+@pytest.fixture
+def console(application: Application, browser: Browser) -> Iterator[Console]:
+    """The console; a complaint of the browser (script error, blocked by policy) fails the test."""
+    world = application.world
+    console = Console(world, application.loop, browser)
+    console.do(application.empty())
+    url = world.url
     try:
         yield console
         assert console.complaints == []
     finally:
+        world.url = url
         console.pages.close()
-        loop.call_soon_threadsafe(over.set)
-        thread.join(30)
+        console.do(world.clients.aclose())
 
 
-async def _serve(
-    database: str, started: Future[tuple[World, asyncio.AbstractEventLoop, asyncio.Event]]
-) -> None:
+async def _serve(database: str, started: Future[Application]) -> None:
     over = asyncio.Event()
     try:
+        async with await psycopg.AsyncConnection.connect(database) as connection:
+            kept = await filled(connection)
         async with serving(database, utc_now) as world:
-            started.set_result((world, asyncio.get_running_loop(), over))
+            started.set_result(Application(world, asyncio.get_running_loop(), over, kept))
             await over.wait()
     except Exception as error:
         if started.done():

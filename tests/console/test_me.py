@@ -9,7 +9,6 @@ from playwright.sync_api import expect
 
 from tests.console.conftest import PHONE
 from tests.console.test_pages import wrong
-from tests.integration.api.conftest import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,13 +39,7 @@ def come(console: Console, account: str, language: str, theme: str = "day") -> P
     """Sign in by the form, on a phone; returns one's own page."""
     context = console.context(language, PHONE)
     context.add_cookies([{"name": "theme", "value": theme, "url": console.world.url}])
-    page = context.new_page()
-    page.on("pageerror", lambda error: console.complaints.append(str(error)))
-    page.on("console", lambda m: console.complaints.append(m.text) if m.type == "error" else None)
-    page.goto(f"{console.world.url}/")
-    page.fill("[name=account]", account)
-    page.fill("[name=password]", PASSWORD)
-    page.press("[name=password]", "Enter")
+    page = console.come(context, account)
     page.wait_for_url("**/me")
     return page
 

@@ -54,11 +54,10 @@ class Platform:
 
 
 @pytest.fixture
-def platform(database: str, console: Console) -> Iterator[Platform]:
-    platform = Platform(database)
-    console.world.url, before = platform.url, console.world.url
+def platform(shared_database: str, console: Console) -> Iterator[Platform]:
+    platform = Platform(shared_database)
+    console.world.url = platform.url
     yield platform
-    console.world.url = before
     platform.kill()
 
 
@@ -137,20 +136,19 @@ def test_a_page_loaded_anew_while_the_platform_is_dead_is_the_sheet_and_keeps_it
     console.complaints.clear()  # the cut itself
 
 
-def test_a_server_that_does_not_hear_its_database_counts_as_gone(console: Console) -> None:
+def test_a_server_that_does_not_hear_its_database_counts_as_gone(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = console.sign_in("li")
     kept(page)
-    console.do(lose_the_database(console))
+    monkeypatch.setattr(console.world.hub, "_advance", away)
     expect(page.locator("#pulse")).to_have_attribute("data-state", "trouble")
     later(page, 50)
     expect(page.locator("#sheet h1")).to_be_visible()
 
 
-async def lose_the_database(console: Console) -> None:
-    async def away(connection: object) -> bool:  # noqa: ARG001 - named as what it stands in for
-        raise Unavailable("the database", "gone")
-
-    console.world.hub._advance = away  # type: ignore[method-assign]  # a fault, injected
+async def away(_connection: object) -> bool:
+    raise Unavailable("the database", "gone")
 
 
 def test_signing_out_leaves_no_copy_behind(console: Console) -> None:

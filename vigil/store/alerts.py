@@ -28,6 +28,10 @@ CHANNEL: Final = "vigil_alert"
 """PostgreSQL notifies here, with the number of the change, when an alert has changed."""
 JOIN: Final = "join"
 """What a transition that only adds evidence is called."""
+NOTE, OFFER, TAKE_OVER, GIVE_BACK = "note", "offer", "take_over", "give_back"
+"""What transitions are called that leave the state as it is, and say what people told each other."""
+_TALK: Final = (JOIN, NOTE, OFFER, GIVE_BACK)
+"""Of these none decides anything: they refuse nobody who had decided just before."""
 _CHANGE_LOCK: Final = 0x414C5254
 
 
@@ -200,7 +204,7 @@ async def _steps_since(connection: Connection, alert: UUID, version: int) -> lis
         SELECT action, actor FROM alert_transition
         WHERE alert = %s AND version > %s AND action <> ALL (%s) ORDER BY version
         """,
-        [alert, version, [JOIN, *alerts.PROGRESS]],
+        [alert, version, [*_TALK, *alerts.PROGRESS]],
     )
     return await cursor.fetchall()
 
@@ -222,6 +226,29 @@ async def _move(connection: Connection, before: Alert, target: State, step: Step
         (after,) = await cursor.fetchall()
     recorded = _Recorded(before.id, after.version, before.state, target, step.action, step.actor, step.reason)
     await _record(connection, [recorded], now)
+    return after
+
+
+async def remark(
+    connection: Connection, before: Alert, action: str, actor: str, words: str, now: datetime
+) -> Alert:
+    """Record what leaves an alert's state as it is: a note, an offer, or its answer.
+
+    Args:
+        connection: Inside a transaction.
+        before: As it was read with its lock.
+        action: `NOTE`, `OFFER`, `TAKE_OVER` (its actor has the alert then) or `GIVE_BACK`.
+        actor: Who says it.
+        words: What.
+        now: Present time.
+    """
+    holder = actor if action == TAKE_OVER else before.holder
+    kept = [before.state, now, holder, before.outcome, before.silenced_until, 0, before.id]
+    async with connection.cursor(row_factory=class_row(Alert)) as cursor:
+        await cursor.execute(_MOVE, kept)
+        (after,) = await cursor.fetchall()
+    said = _Recorded(before.id, after.version, before.state, before.state, action, actor, words)
+    await _record(connection, [said], now)
     return after
 
 

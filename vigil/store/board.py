@@ -51,7 +51,13 @@ EVERYWHERE: Final = Scope(None)
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the registry says of an alert's place, resident and holder; None where unknown."""
+    """What the registry says of an alert's place, resident and holder; None where unknown.
+
+    Attributes:
+        offer: The holder's offer to a colleague that stands, or stood until `offer_until`.
+        offered_to: The colleague's account.
+        offered_name: Their name.
+    """
 
     estate: str | None
     zone: str | None
@@ -62,6 +68,10 @@ class Names:
     risk: int | None
     lives_alone: bool | None
     holder: str | None
+    offer: UUID | None = None
+    offered_to: str | None = None
+    offered_name: str | None = None
+    offer_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +145,8 @@ class Position:
 
 _RANK: Final = SQL("array_position(ARRAY['critical', 'high', 'medium', 'trouble'], a.priority)")
 _NAMES: Final = SQL(
-    "e.name, z.name, z.building, z.floor, r.name, r.phone, r.risk, r.lives_alone, h.name",
+    "e.name, z.name, z.building, z.floor, r.name, r.phone, r.risk, r.lives_alone, h.name, "
+    "o.id, o.account, p.name, o.until",
 )
 _ALERT: Final = SQL(", ").join(Identifier("a", name) for name in Alert.__dataclass_fields__)
 _FROM: Final = SQL("""
@@ -144,6 +155,9 @@ _FROM: Final = SQL("""
     LEFT JOIN zone z ON z.id = a.zone
     LEFT JOIN resident r ON r.id = a.resident
     LEFT JOIN account h ON a.holder = 'person:' || h.id
+    LEFT JOIN alert_offer o ON o.alert = a.id AND o.state = 'offered' AND o.holder = a.holder
+        AND a.state IN ('acknowledged', 'attending')
+    LEFT JOIN account p ON p.id = o.account
 """)
 _IN_SCOPE: Final = SQL("""
     (%(estates)s::text[] IS NULL OR a.estate = ANY (%(estates)s))

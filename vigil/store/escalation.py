@@ -66,6 +66,7 @@ class NoticeRow:
     Attributes:
         task: The task that it asks somebody to do, if any.
         hand_up: The street's centre is called for this, if for any.
+        offer: It asks to take the alert over from a colleague, if so.
         wanted: What it asks for is not yet in somebody's hands; of a notice that tells of the
             alert, the alert's state says that.
     """
@@ -79,6 +80,7 @@ class NoticeRow:
     tries: int
     task: UUID | None
     hand_up: UUID | None
+    offer: UUID | None
     wanted: bool
 
 
@@ -154,10 +156,12 @@ async def read_alert(connection: Connection, alert: UUID, now: datetime) -> Aler
                              WHERE t.alert = a.id AND t.from_state IS DISTINCT FROM t.to_state), a.raised_at) AS since,
                    a.silenced_until, a.estate, e.name AS estate_name, z.building, c.time_zone, a.synthetic,
                    a.synthetic IS DISTINCT FROM 'drill' OR drill_is_on(a.estate, %(now)s) AS pages,
-                   a.resident, r.phone, coalesce(page.answer, hub.answer) AS answer
+                   a.resident, personal(r.id, 'phone', k.wrapped, r.phone) AS phone,
+                   coalesce(page.answer, hub.answer) AS answer
             FROM alert a
             LEFT JOIN estate e ON e.id = a.estate LEFT JOIN community c ON c.id = e.community
             LEFT JOIN zone z ON z.id = a.zone LEFT JOIN resident r ON r.id = a.resident
+            LEFT JOIN resident_key k ON k.resident = r.id
             LEFT JOIN LATERAL (SELECT answer FROM resident_answer
                                WHERE alert = a.id ORDER BY at DESC LIMIT 1) page ON true
             LEFT JOIN LATERAL (SELECT v.data->>'answer' AS answer
@@ -254,12 +258,13 @@ async def claim_notice(connection: Connection, now: datetime, lease: timedelta) 
             UPDATE notice SET due_at = %s, tries = tries + 1
             WHERE id = (SELECT id FROM notice WHERE sent_at IS NULL AND ended_at IS NULL AND due_at <= %s
                         ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING id, alert, account, channel, repeat, contact, tries, task, hand_up,
+            RETURNING id, alert, account, channel, repeat, contact, tries, task, hand_up, offer,
                 NOT EXISTS (SELECT FROM task t WHERE t.id = notice.task AND t.state <> 'given')
                 AND NOT EXISTS (SELECT FROM hand_up h WHERE h.id = notice.hand_up AND h.taken_at IS NOT NULL)
-                AS wanted
+                AND NOT EXISTS (SELECT FROM alert_offer o WHERE o.id = notice.offer
+                                AND (o.state <> 'offered' OR o.until <= %s)) AS wanted
             """,
-            [now + lease, now],
+            [now + lease, now, now],
         )
         return await cursor.fetchone()
 

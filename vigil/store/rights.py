@@ -60,6 +60,7 @@ GUARDED: Final[dict[str, LiteralString]] = {
     "alert_transition": _OF_ALERT,
     "alert_evidence": _OF_ALERT,
     "alert_resident": _OF_ALERT,
+    "alert_offer": _OF_ALERT,
     "escalation": _OF_ALERT,
     "notice": _OF_ALERT,
     "resident_answer": _OF_ALERT,
@@ -109,6 +110,7 @@ OPEN: Final[dict[str, str]] = {
     "cover": "staff's duty",
     "leave": "staff's duty",
     "alert_step": "times and kinds of alerts: no person's data; the API filters by estates",
+    "push_subscription": "staff's own browsers; the API lets only the owner at them",
     "calendar_feed": "staff's duty; a calendar proves by its address which row is its own",
     "policy": "how alerts are escalated: no person's data",
     "drill": "when people practise: no person's data",
@@ -139,7 +141,7 @@ _SECRETS: Final = (
         "contact",
     ),
     *("webhook", "answered", "claim", "claim_attempt", "certificate", "access_log", "resident_answer"),
-    *("account_resident", "neighbourhood_report"),
+    *("account_resident", "neighbourhood_report", "push_subscription"),
 )
 _AUDIT: Final = ("audit_waiting", "audit_log", "audit_checkpoint")
 LESS: Final[dict[ProcessRole, dict[str, LiteralString]]] = {

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from api.escalation.messages import Message
+    from api.escalation.push import Pusher
     from api.oidc import Provider
     from vigil.clock import Clock
 
@@ -194,7 +195,12 @@ async def world(database: str, clock: FakeClock) -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def serving(
-    database: str, clock: Clock, *, issuer: Issuer | None = None, provider: Provider | None = None
+    database: str,
+    clock: Clock,
+    *,
+    issuer: Issuer | None = None,
+    provider: Provider | None = None,
+    pusher: Pusher | None = None,
 ) -> AsyncIterator[World]:
     """Serve the application while the context lasts."""
     dsn = SecretStr(database)
@@ -216,6 +222,7 @@ async def serving(
             issuer=issuer,
             seal=Seal(LINK_KEY),
             provider=provider,
+            pusher=pusher,
         )
         app = create_app(services)
         bound = stack.enter_context(listening_socket("127.0.0.1", 0))
