@@ -33,6 +33,7 @@ from api import (
     permissions,
     policies,
     problems,
+    profiles,
     push,
     receipts,
     residents,
