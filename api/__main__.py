@@ -29,6 +29,7 @@ from api.passwords import Passwords
 from api.seal import Seal
 from api.server import listening_socket, serve_until_cancelled
 from api.services import Issuer, Services
+from api.vault import open_vault
 from vigil import evidence, pki
 from vigil.audit.writer import Writer
 from vigil.clock import utc_now
@@ -39,6 +40,7 @@ from vigil.runtime import run_until_stopped
 from vigil.settings import ApiSettings, load
 from vigil.store.pool import ProcessRole, open_pool
 from vigil.store.retention import Trimmer
+from vigil.store.sealed import Sweep
 from vigil.telemetry import configure_logging, ops_server
 
 if TYPE_CHECKING:
@@ -50,10 +52,15 @@ async def serve(settings: ApiSettings) -> None:
     async with AsyncExitStack() as stack:
         socket = stack.enter_context(listening_socket(settings.api_host, settings.api_port))
         dsn = settings.database_dsn
-        pool = await stack.enter_async_context(open_pool(dsn, "api", 8, role=ProcessRole.PEOPLE))
-        live = await stack.enter_async_context(open_pool(dsn, "api-live", 1, role=ProcessRole.API))
+        vault = open_vault(settings)
+        pool = await stack.enter_async_context(open_pool(dsn, "api", 8, role=ProcessRole.PEOPLE, vault=vault))
+        live = await stack.enter_async_context(
+            open_pool(dsn, "api-live", 1, role=ProcessRole.API, vault=vault)
+        )
         care = await stack.enter_async_context(open_pool(settings.database_dsn, "api-retention", 1))
-        planning = await stack.enter_async_context(open_pool(dsn, "api-escalation", 6, role=ProcessRole.API))
+        planning = await stack.enter_async_context(
+            open_pool(dsn, "api-escalation", 6, role=ProcessRole.API, vault=vault)
+        )
         hub = Hub(settings.database_dsn, live, utc_now)
         link_key = _link_key(settings)
         routes = Routes(Mailbox(settings.api_mailbox), AppriseSender())
@@ -78,7 +85,10 @@ async def serve(settings: ApiSettings) -> None:
         checks = {"live": lambda: hub.trouble}
         progress = {"live": lambda: Work(hub.position or 0)}
         stack.enter_context(ops_server(settings.ops_host, settings.ops_port, checks, progress))
-        structlog.get_logger().info("api is up", address=_address(settings))
+        log = structlog.get_logger()
+        if not vault.seals:
+            log.warning("people's data are kept in clear", set="VIGIL_MASTER_KEY_FILE")
+        log.info("api is up", address=_address(settings))
         await AppriseSender.prepare()
         await run_until_stopped(
             hub.run(),
@@ -87,6 +97,7 @@ async def serve(settings: ApiSettings) -> None:
             Gauges(planning, utc_now).run(),
             Delivery(planning, utc_now).run(),
             Trimmer(care, utc_now).run(),
+            Sweep(planning).run(),
             Writer(planning, utc_now, _roster_key(settings)).run(),
             serve_until_cancelled(create_app(services), socket, hub.close),
         )

@@ -19,6 +19,7 @@ from api.access import ROBOTS, Role
 from api.escalation.channels import AppriseSender, Mailbox, Routes
 from api.passwords import LEAST_LENGTH, Passwords, digest, new_secret
 from api.problems import Denied
+from api.vault import open_vault
 from vigil.errors import Rejected, Stop, Unavailable
 from vigil.store import accounts, staff
 from vigil.store.accounts import EVERY_ESTATE, NewAccount, Token
@@ -55,7 +56,7 @@ async def run(
         if chosen.table is None:
             return 0
     try:
-        async with open_pool(settings.database_dsn, "api-command", 1) as pool:
+        async with open_pool(settings.database_dsn, "api-command", 1, vault=open_vault(settings)) as pool:
             routes = Routes(Mailbox(settings.api_mailbox), AppriseSender())
             await _COMMANDS[chosen.thing.rstrip("s"), chosen.verb](pool, chosen, clock, sender or routes)
     except (Unavailable, Rejected, Denied) as error:

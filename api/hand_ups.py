@@ -136,7 +136,7 @@ async def get_hand_up(services: ServicesDep, identity: SomebodyDep, hand_up: UUI
     require(identity, May.SEE_PEOPLE)
     async with services.scoped(identity) as connection:
         found = await _found(connection, identity, hand_up)
-        resident = (found.document["alert"].get("resident") or {}).get("id")
+        resident = ((found.document.get("alert") or {}).get("resident") or {}).get("id")
         if resident is not None:
             what, now = f"hand_up:{hand_up}", services.clock()
             await accounts.note_access(connection, resident, identity.actor, "hand up", what, now)

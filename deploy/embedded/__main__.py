@@ -20,12 +20,20 @@ from typing import TYPE_CHECKING, Final
 from deploy.embedded.children import ENDING
 from deploy.embedded.community import COMMUNITY, ESTATES, community
 from deploy.embedded.plan import MIGRATE, Node, Place, Watchdog, children
-from deploy.embedded.seed import canaries, kept_api_secret, kept_roster_key, kept_secrets, seed
+from deploy.embedded.seed import (
+    canaries,
+    kept_api_secret,
+    kept_master_key,
+    kept_roster_key,
+    kept_secrets,
+    seed,
+)
 from deploy.embedded.servers import HOST, EmbeddedStack, free_port, refuse_full_disk, refuse_taken_port
 from deploy.embedded.supervisor import Household, Program
 from edge.fetch import fetch
 from vigil.clock import utc_now
 from vigil.errors import Misconfigured, Stop, VigilError
+from vigil.sealing import Vault, read_master
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -179,7 +187,9 @@ def run(var: Path) -> None:
     data = recordings()
     stack = EmbeddedStack(var)
     key = kept_roster_key(var)
-    place = Place(var, HOST, console, page, key.file, stack.addresses.environment(), kept_api_secret(var))
+    master = kept_master_key(var)
+    servers = stack.addresses.environment()
+    place = Place(var, HOST, console, page, key.file, servers, kept_api_secret(var), master)
     household = Household(say, random.random)
     say("starting MQTT, Kafka and PostgreSQL; the Kafka log is in memory only and ends with this run")
     try:
@@ -189,7 +199,8 @@ def run(var: Path) -> None:
         migrate(place.servers)
         demo, secrets = community(data, pose_model(var, data)), kept_secrets(var)
         canary_nodes = canaries(COMMUNITY, list(ESTATES))
-        seed(stack.addresses.database_dsn, demo, canary_nodes, secrets, utc_now())
+        vault = Vault(read_master(master))
+        seed(stack.addresses.database_dsn, demo, canary_nodes, secrets, utc_now(), vault)
         watchdog = Watchdog(secrets.token, secrets.roster_token, key.public, secrets.password, canary_nodes)
         for child in children(place, nodes(var, demo), watchdog, free_port):
             log = var / "log" / f"{child.name}.log"

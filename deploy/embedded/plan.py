@@ -67,6 +67,7 @@ class Place:
         roster_key: File that the API signs the roster with.
         servers: Settings that name the servers.
         secret: Signs the links in notices and seals second factors, so that both outlive a run.
+        master_key: File of the key that residents' keys are wrapped by.
     """
 
     var: Path
@@ -76,6 +77,7 @@ class Place:
     roster_key: Path
     servers: Mapping[str, str]
     secret: str = ""
+    master_key: Path | None = None
 
     @property
     def packs(self) -> tuple[Path, ...]:
@@ -115,6 +117,7 @@ def children(
         "VIGIL_API_MAILBOX": str(place.mailbox),
         "VIGIL_API_ROSTER_KEY": str(place.roster_key),
         **({"VIGIL_API_SECRET": place.secret} if place.secret else {}),
+        **({"VIGIL_MASTER_KEY_FILE": str(place.master_key)} if place.master_key else {}),
     }
     inner: list[tuple[str, Mapping[str, str]]] = [("processors", {}), ("ingest", {}), ("api", console)]
     platform = [_child(name, name, {**place.servers, **own}, place, free_port()) for name, own in inner]

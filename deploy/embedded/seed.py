@@ -28,9 +28,11 @@ from ingest.bridge import partition_of
 from processors.loading import packaged_versions
 from vigil.kafka import PARTITIONS
 from vigil.roster import read_private_key, write_public_key
+from vigil.sealing import new_master
 from vigil.store import accounts, escalation
 from vigil.store.accounts import EVERY_ESTATE, NewAccount, Token
 from vigil.store.pool import open_pool
+from vigil.store.sealed import IN_CLEAR
 from vigil.store.seed import put_rows
 from vigil.topics import Address
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from deploy.embedded.community import DemoCommunity, Row, Staff
     from vigil.store.pool import Connection
+    from vigil.store.sealed import Vault
 
 CANARIES: Final = 2
 """Nodes of an estate, in partitions of their own; four estates reach every partition twice."""
@@ -88,6 +91,13 @@ def kept_secrets(var: Path) -> Secrets:
 def kept_api_secret(var: Path) -> str:
     """Return what this data folder's console signs and seals with, made up at the first call."""
     return _kept(var / "api.secret", new_secret)
+
+
+def kept_master_key(var: Path) -> Path:
+    """Return the file with the key that residents' keys are wrapped by, made up at the first call."""
+    file = var / "master.key"
+    _kept(file, new_master)
+    return file
 
 
 def kept_roster_key(var: Path) -> RosterKey:
@@ -170,10 +180,15 @@ def detector_rows(community: str) -> dict[str, list[Row]]:
 
 
 def seed(
-    dsn: str, demo: DemoCommunity, addresses: Sequence[Address], secrets: Secrets, now: datetime
+    dsn: str,
+    demo: DemoCommunity,
+    addresses: Sequence[Address],
+    secrets: Secrets,
+    now: datetime,
+    vault: Vault = IN_CLEAR,
 ) -> None:
     """Put everything in, in one transaction."""
-    asyncio.run(_seed(SecretStr(dsn), demo, canary_rows(addresses), secrets, now))
+    asyncio.run(_seed(SecretStr(dsn), demo, canary_rows(addresses), secrets, now, vault))
 
 
 async def _seed(
@@ -182,8 +197,9 @@ async def _seed(
     watchdog: Mapping[str, Sequence[Row]],
     secrets: Secrets,
     now: datetime,
+    vault: Vault,
 ) -> None:
-    async with open_pool(dsn, "seed", 1) as pool, pool.transaction() as connection:
+    async with open_pool(dsn, "seed", 1, vault=vault) as pool, pool.transaction() as connection:
         await put_rows(connection, demo.tables)
         await put_rows(connection, watchdog)
         await put_rows(connection, detector_rows(COMMUNITY))

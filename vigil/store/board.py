@@ -145,8 +145,9 @@ class Position:
 
 _RANK: Final = SQL("array_position(ARRAY['critical', 'high', 'medium', 'trouble'], a.priority)")
 _NAMES: Final = SQL(
-    "e.name, z.name, z.building, z.floor, r.name, r.phone, r.risk, r.lives_alone, h.name, "
-    "o.id, o.account, p.name, o.until",
+    "e.name, z.name, z.building, z.floor, personal(r.id, 'name', k.wrapped, r.name),"
+    " personal(r.id, 'phone', k.wrapped, r.phone), r.risk, r.lives_alone, h.name,"
+    " o.id, o.account, p.name, o.until",
 )
 _ALERT: Final = SQL(", ").join(Identifier("a", name) for name in Alert.__dataclass_fields__)
 _FROM: Final = SQL("""
@@ -154,6 +155,7 @@ _FROM: Final = SQL("""
     LEFT JOIN estate e ON e.id = a.estate
     LEFT JOIN zone z ON z.id = a.zone
     LEFT JOIN resident r ON r.id = a.resident
+    LEFT JOIN resident_key k ON k.resident = a.resident
     LEFT JOIN account h ON a.holder = 'person:' || h.id
     LEFT JOIN alert_offer o ON o.alert = a.id AND o.state = 'offered' AND o.holder = a.holder
         AND a.state IN ('acknowledged', 'attending')

@@ -37,9 +37,11 @@ async def nearest(connection: Connection, zone: str, limit: int = 10) -> list[Ne
     async with connection.cursor(row_factory=class_row(Neighbour)) as cursor:
         await cursor.execute(
             """
-            SELECT r.id, r.name, r.phone, r.risk, h.name AS home, h.building, h.floor,
+            SELECT r.id, personal(r.id, 'name', k.wrapped, r.name) AS name,
+                   personal(r.id, 'phone', k.wrapped, r.phone) AS phone, r.risk, h.name AS home, h.building, h.floor,
                    sqrt((h.x_m - p.x_m) ^ 2 + (h.y_m - p.y_m) ^ 2)::float8 AS metres
             FROM zone p JOIN resident r ON r.estate = p.estate AND r.flagged LEFT JOIN zone h ON h.id = r.home
+            LEFT JOIN resident_key k ON k.resident = r.id
             WHERE p.id = %s ORDER BY metres NULLS LAST, r.risk DESC, r.id LIMIT %s
             """,
             [zone, limit],

@@ -116,8 +116,10 @@ async def concerned(connection: Connection, alert: UUID, limit: int, after: str)
     async with connection.cursor(row_factory=class_row(Concerned)) as cursor:
         await cursor.execute(
             """
-            SELECT c.resident, r.name, r.phone, r.risk, z.building, z.name AS home, c.since, c.until
+            SELECT c.resident, personal(r.id, 'name', k.wrapped, r.name) AS name,
+                   personal(r.id, 'phone', k.wrapped, r.phone) AS phone, r.risk, z.building, z.name AS home, c.since, c.until
             FROM alert_resident c JOIN resident r ON r.id = c.resident LEFT JOIN zone z ON z.id = r.home
+            LEFT JOIN resident_key k ON k.resident = r.id
             WHERE c.alert = %s AND c.resident > %s ORDER BY c.resident LIMIT %s
             """,
             [alert, after, limit],

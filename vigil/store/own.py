@@ -249,8 +249,14 @@ async def put_ties(connection: Connection, account: str, asked: list[Tie], actor
 
 
 async def profile(connection: Connection, resident: str) -> dict[str, Any]:
-    """Return whatever else is written down of a resident."""
-    cursor = await connection.execute("SELECT profile FROM resident WHERE id = %s", [resident])
+    """Return what is written down of a resident: who helps, and whatever else."""
+    cursor = await connection.execute(
+        """
+        SELECT personal(r.id, 'profile', k.wrapped, r.profile::text)
+        FROM resident r LEFT JOIN resident_key k ON k.resident = r.id WHERE r.id = %s
+        """,
+        [resident],
+    )
     row = await cursor.fetchone()
     return dict(row[0]) if row else {}
 

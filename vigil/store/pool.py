@@ -27,6 +27,7 @@ import structlog
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from vigil.errors import Unavailable
+from vigil.store import sealed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from vigil.store.board import Scope
+    from vigil.store.sealed import Vault
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -86,11 +88,6 @@ def assume(role: ProcessRole | None) -> str:
     return f" -c role={role}" if role else ""
 
 
-async def _prepare(connection: Connection) -> None:
-    """Set what every new connection needs."""
-    await connection.execute(_LZ4)
-
-
 def _passes(error: psycopg.Error) -> bool:
     """Return whether trying again can end better."""
     if isinstance(error, psycopg.InternalError):
@@ -112,6 +109,7 @@ class Pool:
         silent_s: Longest that one is lent.
         rebuild_s: Failures without a success in between for this long rebuild the pool.
         role: In whose rights; None are the login's own.
+        vault: Seals personal fields that are written, and opens those that are read.
     """
 
     def __init__(
@@ -124,9 +122,11 @@ class Pool:
         silent_s: float = SILENT_S,
         rebuild_s: float = REBUILD_S,
         role: ProcessRole | None = None,
+        vault: Vault = sealed.IN_CLEAR,
     ) -> None:
         self.name = name
         self._role = role
+        self._vault = vault
         self.rebuilt = 0
         self._dsn = dsn
         self._size = size
@@ -147,7 +147,8 @@ class Pool:
             # Each wait begins trying anew, so that the pauses between tries never get longer than it.
             reconnect_timeout=self._timeout_s,
             check=self._check,
-            configure=_prepare,
+            connection_class=sealed.Entrusted,
+            configure=self._prepare,
             kwargs={
                 "autocommit": True,
                 "application_name": f"vigil-{self.name}",
@@ -155,6 +156,11 @@ class Pool:
                 **_KEEPALIVE,
             },
         )
+
+    async def _prepare(self, connection: Connection) -> None:
+        """Set what every new connection needs."""
+        await connection.execute(_LZ4)
+        await sealed.entrust(connection, self._vault)
 
     async def _check(self, connection: Connection) -> None:
         with broken_off_after(connection, self._timeout_s / 2):
@@ -250,10 +256,16 @@ def _break_off(connection: Connection) -> None:
 
 @asynccontextmanager
 async def open_pool(
-    dsn: SecretStr, name: str, size: int, *, timeout_s: float = 10, role: ProcessRole | None = None
+    dsn: SecretStr,
+    name: str,
+    size: int,
+    *,
+    timeout_s: float = 10,
+    role: ProcessRole | None = None,
+    vault: Vault = sealed.IN_CLEAR,
 ) -> AsyncIterator[Pool]:
     """Open a pool for one purpose, and close it with the context."""
-    pool = Pool(dsn, name, size, timeout_s=timeout_s, role=role)
+    pool = Pool(dsn, name, size, timeout_s=timeout_s, role=role, vault=vault)
     await pool.open()
     try:
         yield pool

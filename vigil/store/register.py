@@ -7,6 +7,7 @@ first, its version goes up by one, and `register_change` tells who did it and ho
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb
 
 from vigil.errors import Rejected
+from vigil.store.sealed import HISTORY, keep_keys, seal_row, sealer_of, vault_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,7 +63,11 @@ class NewChange:
 
 
 def _facts(scope: Scope, **facts: Any) -> Row:
-    return {"estates": None if scope.estates is None else sorted(scope.estates), **facts}
+    return {
+        "estates": None if scope.estates is None else sorted(scope.estates),
+        "history": list(HISTORY),
+        **facts,
+    }
 
 
 async def rows(
@@ -115,31 +121,43 @@ async def search(
         of: (column, value): only those that name this other thing.
     """
     query = SQL("""
-        SELECT * FROM (SELECT {}, {} AS label FROM {} t
-                       WHERE {} AND t.id > %(after)s AND (%(of)s::text IS NULL OR {} = %(of)s)) t
-        WHERE %(words)s = '' OR strpos(lower(t.id::text), lower(%(words)s)) > 0
-           OR strpos(lower(t.label), lower(%(words)s)) > 0
-        ORDER BY t.id LIMIT %(limit)s
+        SELECT {}, {} AS label, {} AS who FROM {} t
+        WHERE {} AND t.id > %(after)s AND (%(of)s::text IS NULL OR {}::text = %(of)s) ORDER BY t.id
     """).format(
         thing.shown,
         thing.label,
+        thing.who,
         Identifier(thing.table),
         thing.in_scope,
-        SQL("{}::text").format(Identifier("t", of[0] if of else "id")),
-    )
-    facts = _facts(scope, after=after, limit=limit, words=words, of=None if of is None else str(of[1]))
+        Identifier("t", of[0] if of else "id"),
+    ) + (SQL("") if words else SQL(" LIMIT %(limit)s"))
+    facts = _facts(scope, after=after, limit=limit, of=None if of is None else str(of[1]))
+    found: list[Row] = []
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(query, facts)
-        return await cursor.fetchall()
+        while len(found) < limit and (batch := await cursor.fetchmany(_AT_ONCE)):
+            for one in batch:
+                one["label"] += one.pop("who") or ""
+            found += [one for one in batch if _says(one, words.casefold())]
+            await asyncio.sleep(0)
+    return found[:limit]
+
+
+_AT_ONCE: Final = 200
+"""Names are sealed, and are looked at here; whoever else waits for this process has a turn after so many."""
+
+
+def _says(found: Row, words: str) -> bool:
+    return words in str(found["id"]).casefold() or words in found["label"].casefold()
 
 
 async def label(connection: Connection, thing: Thing, scope: Scope, id_: str | int) -> str | None:
     """Return what people call a thing of the scope; None: there is none."""
-    query = SQL("SELECT {} FROM {} t WHERE {} AND t.id = %(id)s").format(
-        thing.label, Identifier(thing.table), thing.in_scope
+    query = SQL("SELECT {}, {} FROM {} t WHERE {} AND t.id = %(id)s").format(
+        thing.label, thing.who, Identifier(thing.table), thing.in_scope
     )
     found = await (await connection.execute(query, _facts(scope, id=id_))).fetchone()
-    return str(found[0] or "") if found else None
+    return (found[0] or "") + (found[1] or "") if found else None
 
 
 async def estate_of(connection: Connection, thing: Thing, id_: str | int) -> str | None:
@@ -157,6 +175,8 @@ async def add(
     Raises:
         Rejected: `not_allowed`; the database refuses it.
     """
+    sealer = vault_of(connection).new(str(id_)) if thing.personal else None
+    values = values if sealer is None else seal_row(sealer, values)
     names = [] if thing.numbered else ["id"]
     query = SQL("INSERT INTO {} AS t ({}) VALUES ({}) ON CONFLICT DO NOTHING RETURNING t.id").format(
         Identifier(thing.table),
@@ -168,6 +188,8 @@ async def add(
     except (CheckViolation, ForeignKeyViolation) as error:
         raise _refused(thing, error) from None
     found = await cursor.fetchone()
+    if found and sealer is not None:
+        await keep_keys(connection, [sealer])
     return found[0] if found else None
 
 
@@ -175,8 +197,10 @@ async def change(connection: Connection, thing: Thing, id_: str | int, values: R
     """Write a row that is locked; its version goes up.
 
     Raises:
-        Rejected: `not_allowed`; the database refuses it.
+        Rejected: `not_allowed`; the database refuses it; `erased`.
     """
+    if thing.personal:
+        values = seal_row(await sealer_of(connection, str(id_)), values)
     query = SQL("UPDATE {} t SET {}, version = version + 1 WHERE t.id = %(id)s").format(
         Identifier(thing.table),
         SQL(", ").join(
@@ -268,6 +292,10 @@ async def places(connection: Connection, device: str) -> list[tuple[str, datetim
 
 async def note(connection: Connection, new: NewChange, now: datetime) -> int:
     """Write down what happened to a thing; returns the change's number."""
+    before, after = new.before, new.after
+    if new.thing in HISTORY:
+        sealer = await sealer_of(connection, new.thing_id)
+        before, after = (sealer.json("register_change", one) for one in (before, after))
     action = "added" if new.before is None else "removed" if new.after is None else "changed"
     cursor = await connection.execute(
         """
@@ -276,7 +304,7 @@ async def note(connection: Connection, new: NewChange, now: datetime) -> int:
         """,
         [
             *(new.thing, new.thing_id, new.estate, action, new.version),
-            *(None if one is None else Jsonb(one) for one in (new.before, new.after)),
+            *(None if one is None else Jsonb(one) for one in (before, after)),
             *(new.undoes, new.actor, now),
         ],
     )
@@ -285,9 +313,12 @@ async def note(connection: Connection, new: NewChange, now: datetime) -> int:
 
 
 _CHANGES: Final = SQL("""
-    SELECT c.id, c.thing, c.thing_id, c.estate, c.action, c.version, c.before, c.after, c.undoes,
+    SELECT c.id, c.thing, c.thing_id, c.estate, c.action, c.version,
+           personal(c.thing_id, 'register_change', k.wrapped, c.before::text) AS before,
+           personal(c.thing_id, 'register_change', k.wrapped, c.after::text) AS after, c.undoes,
            (SELECT u.id FROM register_change u WHERE u.undoes = c.id) AS undone_by, c.actor, a.name, c.at
     FROM register_change c LEFT JOIN account a ON c.actor = 'person:' || a.id
+    LEFT JOIN resident_key k ON k.resident = c.thing_id AND c.thing = ANY (%(history)s)
     WHERE c.thing = ANY (%(things)s) AND (%(estates)s::text[] IS NULL OR c.estate = ANY (%(estates)s))
 """)
 

@@ -36,7 +36,7 @@ _DEVICES: Final = """
     WHERE %(all)s OR d.id = ANY(%(ids)s)
 """
 _RESIDENTS: Final = """
-    SELECT a.device, r.id, r.flagged, r.profile,
+    SELECT a.device, r.id, r.flagged, r.profile - 'sealed',
            greatest(a.since, '0001-01-01Z'), least(a.until, '9999-12-31Z')
     FROM assignment a JOIN resident r ON r.id = a.resident
     WHERE %(all)s OR a.device = ANY(%(ids)s)

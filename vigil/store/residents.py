@@ -14,6 +14,9 @@ from psycopg.rows import class_row
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
+from vigil.store import own
+from vigil.store.sealed import OPERATIONAL, sealer_of
+
 if TYPE_CHECKING:
     from vigil.store.board import Scope
     from vigil.store.pool import Connection
@@ -21,7 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ResidentRow:
-    """A resident with their home; helpers and the rest of the profile as they stand there."""
+    """A resident with their home.
+
+    Attributes:
+        whole: The profile: who helps, and whatever else is known.
+    """
 
     id: str
     estate: str
@@ -33,17 +40,27 @@ class ResidentRow:
     home: str | None
     building: str | None
     floor: int | None
-    helpers: dict[str, Any]
-    profile: dict[str, Any]
+    whole: dict[str, Any]
     version: int
 
+    @property
+    def helpers(self) -> dict[str, Any]:
+        """Who helps, and what a helper at the door must know."""
+        return {name: self.whole.get(name) for name in HELPERS}
 
+    @property
+    def profile(self) -> dict[str, Any]:
+        """Whatever else is known."""
+        return {name: value for name, value in self.whole.items() if name not in HELPERS}
+
+
+HELPERS: Final = ("key_holders", "family", "note")
 _SELECT: Final = SQL("""
-    SELECT r.id, r.estate, r.name, r.phone, r.flagged, r.risk, r.lives_alone, z.name AS home, z.building, z.floor,
-           jsonb_build_object('key_holders', r.profile->'key_holders', 'family', r.profile->'family',
-                              'note', r.profile->'note') AS helpers,
-           r.profile - ARRAY['key_holders', 'family', 'note'] AS profile, r.version
-    FROM resident r LEFT JOIN zone z ON z.id = r.home
+    SELECT r.id, r.estate, personal(r.id, 'name', k.wrapped, r.name) AS name,
+           personal(r.id, 'phone', k.wrapped, r.phone) AS phone, r.flagged, r.risk, r.lives_alone,
+           z.name AS home, z.building, z.floor,
+           personal(r.id, 'profile', k.wrapped, r.profile::text) AS whole, r.version
+    FROM resident r LEFT JOIN zone z ON z.id = r.home LEFT JOIN resident_key k ON k.resident = r.id
     WHERE (%(estates)s::text[] IS NULL OR r.estate = ANY (%(estates)s)) AND
 """)
 
@@ -84,7 +101,9 @@ async def resident(
 
 async def keep(connection: Connection, id_: str, values: dict[str, Any]) -> None:
     """Write a part of the profile of a resident who is locked; the rest stays as it is."""
+    sealer = await sealer_of(connection, id_)
+    whole = await own.profile(connection, id_) | values
     await connection.execute(
-        "UPDATE resident SET profile = profile || %s, version = version + 1 WHERE id = %s",
-        [Jsonb(values), id_],
+        "UPDATE resident SET profile = %s, version = version + 1 WHERE id = %s",
+        [Jsonb(sealer.json("profile", whole, OPERATIONAL)), id_],
     )

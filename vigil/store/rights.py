@@ -67,6 +67,7 @@ GUARDED: Final[dict[str, LiteralString]] = {
     "task_report": _through("task", "task"),
     "consent": _OF_RESIDENT,
     "assignment": _OF_RESIDENT,
+    "resident_key": _OF_RESIDENT,
     "access_log": _OF_RESIDENT,
     "sheet_note": f"resident IS NULL OR {_OF_RESIDENT}",
     "device_place": _through("zone", "zone"),
@@ -74,6 +75,7 @@ GUARDED: Final[dict[str, LiteralString]] = {
     "register_change": f"estate IS NULL OR {_estate()}",
     "account_resident": _OF_RESIDENT,
     "neighbourhood_report": _estate(),
+    "erasure": _OF_RESIDENT,
 }
 """Table -> which of its rows somebody with a scope may see, add and change."""
 
@@ -141,7 +143,7 @@ _SECRETS: Final = (
         "contact",
     ),
     *("webhook", "answered", "claim", "claim_attempt", "certificate", "access_log", "resident_answer"),
-    *("account_resident", "neighbourhood_report", "push_subscription"),
+    *("resident_key", "account_resident", "neighbourhood_report", "push_subscription"),
 )
 _AUDIT: Final = ("audit_waiting", "audit_log", "audit_checkpoint")
 LESS: Final[dict[ProcessRole, dict[str, LiteralString]]] = {
@@ -150,6 +152,7 @@ LESS: Final[dict[ProcessRole, dict[str, LiteralString]]] = {
         **dict.fromkeys(_APPENDED, "SELECT, INSERT"),
         **dict.fromkeys(("alert", "detection"), "SELECT, INSERT, UPDATE"),
         **dict.fromkeys(("retention", "heartbeat"), "SELECT"),
+        "resident_key": "SELECT, INSERT",
     },
     ProcessRole.API: {
         **dict.fromkeys(_HYPERTABLES, "SELECT"),
@@ -161,6 +164,8 @@ LESS: Final[dict[ProcessRole, dict[str, LiteralString]]] = {
     },
 }
 """Where a role has less than everything on a table or view."""
+_ACTING: Final = ("reseal_change", "erase_written")
+"""Functions that change what is written once, each in one way alone: for the API, not for people's requests."""
 _CHECKING: Final = ("event_of", "heard_in", "heard_of", "withheld_of", "own_residents")
 
 _MAKE_ROLES: Final = """
@@ -245,6 +250,9 @@ def _grants(role: ProcessRole, tables: Iterable[str]) -> Composed:
     if role in (ProcessRole.PEOPLE, ProcessRole.API):
         checking = SQL(", ").join(map(Identifier, _CHECKING))
         statements.append(SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(checking, to))
+    if role is ProcessRole.API:
+        acting = SQL(", ").join(map(Identifier, _ACTING))
+        statements.append(SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(acting, to))
     return SQL("; ").join(statements)
 
 

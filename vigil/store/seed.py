@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
+from vigil.store.sealed import keep_keys, seal_row, vault_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -34,6 +36,9 @@ async def put_rows(connection: Connection, tables: Mapping[str, Sequence[Mapping
         connection: Inside a transaction, so that all or nothing is put in.
         tables: Rows, columns by name; a dict as a value becomes JSON.
     """
+    new = await _new_residents(connection, tables.get("resident", ()))
+    sealers = {row["id"]: vault_of(connection).new(row["id"]) for row in new}
+    tables = {**tables, "resident": [seal_row(sealers[row["id"]], row) for row in new]}
     for table in TABLES:
         for columns, rows in groupby(tables.get(table, ()), key=tuple):
             query = SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
@@ -43,6 +48,18 @@ async def put_rows(connection: Connection, tables: Mapping[str, Sequence[Mapping
             )
             async with connection.cursor() as cursor:
                 await cursor.executemany(query, [list(map(_value, row.values())) for row in rows])
+    await keep_keys(connection, list(sealers.values()))
+
+
+async def _new_residents(
+    connection: Connection, rows: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Leave out who is there already: whoever is, has a key of their own, or none."""
+    cursor = await connection.execute(
+        "SELECT id FROM resident WHERE id = ANY (%s)", [[row["id"] for row in rows]]
+    )
+    known = {id_ for (id_,) in await cursor.fetchall()}
+    return [row for row in rows if row["id"] not in known]
 
 
 def _value(value: Any) -> Any:

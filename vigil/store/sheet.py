@@ -67,10 +67,10 @@ async def notes(connection: Connection, scope: Scope, limit: int = 300) -> list[
     async with connection.cursor(row_factory=class_row(Note)) as cursor:
         await cursor.execute(
             """
-            SELECT n.resident, r.name, n.what, n.note, coalesce(a.name, n.actor) AS by,
+            SELECT n.resident, personal(r.id, 'name', k.wrapped, r.name) AS name, n.what, n.note, coalesce(a.name, n.actor) AS by,
                    n.written_at, n.received_at
             FROM sheet_note n
-            LEFT JOIN resident r ON r.id = n.resident
+            LEFT JOIN resident r ON r.id = n.resident LEFT JOIN resident_key k ON k.resident = r.id
             LEFT JOIN account a ON n.actor = 'person:' || a.id
             WHERE n.resident IS NULL OR %(estates)s::text[] IS NULL OR r.estate = ANY (%(estates)s)
             ORDER BY n.written_at DESC, n.id DESC LIMIT %(limit)s

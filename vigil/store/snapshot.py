@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from vigil.store.pool import Connection
 
 _RESIDENTS = """
-    SELECT r.id, r.estate, r.name, r.risk, coalesce(r.phone, ''), coalesce(z.building, ''),
-           coalesce(z.floor, 0), coalesce(z.name, ''), r.lives_alone, r.profile,
+    SELECT r.id, r.estate, personal(r.id, 'name', k.wrapped, r.name) AS name, r.risk,
+           personal(r.id, 'phone', k.wrapped, r.phone) AS phone, coalesce(z.building, ''),
+           coalesce(z.floor, 0), coalesce(z.name, ''), r.lives_alone,
+           personal(r.id, 'profile', k.wrapped, r.profile::text) AS profile,
            coalesce(d.protections, '[]'), d.seen_at, coalesce(a.state, '')
     FROM resident r
+    LEFT JOIN resident_key k ON k.resident = r.id
     LEFT JOIN zone z ON z.id = r.home
     LEFT JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object('device', d.id, 'node', d.node, 'kind', d.kind)) AS protections,
@@ -78,7 +81,7 @@ def _resident(row: tuple[Any, ...]) -> Resident:
         estate=row[1],
         name=row[2],
         risk=row[3],
-        phone=row[4],
+        phone=row[4] or "",
         building=row[5],
         floor=row[6],
         home=row[7],

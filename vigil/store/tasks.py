@@ -14,6 +14,7 @@ from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
 from vigil.events import derived_id
+from vigil.store.sealed import sealer_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -69,6 +70,16 @@ class HandUpRow:
 
 _TASK: Final = SQL(", ").join(map(Identifier, TaskRow.__dataclass_fields__))
 _HAND_UP: Final = SQL(", ").join(map(Identifier, HandUpRow.__dataclass_fields__))
+_DOCUMENT: Final = SQL("""
+    personal(a.resident, 'hand_up', (SELECT k.wrapped FROM resident_key k WHERE k.resident = a.resident),
+             h.document::text) AS document
+""")
+_OPENED: Final = SQL("(SELECT {} FROM hand_up h JOIN alert a ON a.id = h.alert) opened").format(
+    SQL(", ").join(
+        _DOCUMENT if name == "document" else Identifier("h", name) for name in HandUpRow.__dataclass_fields__
+    )
+)
+"""What was handed up, with the document in clear: it holds what was known of a resident."""
 _IN_SCOPE: Final = SQL("(%(estates)s::text[] IS NULL OR estate = ANY (%(estates)s))")
 
 
@@ -193,7 +204,8 @@ async def reports(connection: Connection, id_: UUID) -> list[ReportRow]:
 async def add_hand_up(connection: Connection, new: HandUpRow, accounts: list[str]) -> bool:
     """Hand an alert up, and tell the centre; False where it is there already."""
     names = tuple(HandUpRow.__dataclass_fields__)
-    values = [Jsonb(new.document) if name == "document" else getattr(new, name) for name in names]
+    document = Jsonb(await _sealed(connection, new))
+    values = [document if name == "document" else getattr(new, name) for name in names]
     query = SQL("INSERT INTO hand_up ({}) VALUES ({}) ON CONFLICT (alert) WHERE taken_at IS NULL DO NOTHING")
     cursor = await connection.execute(
         query.format(_HAND_UP, SQL(", ").join([SQL("%s")] * len(values))), values
@@ -211,9 +223,18 @@ async def add_hand_up(connection: Connection, new: HandUpRow, accounts: list[str
     return True
 
 
+async def _sealed(connection: Connection, new: HandUpRow) -> dict[str, Any]:
+    """Seal a document with the key of the resident of its alert; there may be none."""
+    cursor = await connection.execute("SELECT resident FROM alert WHERE id = %s", [new.alert])
+    ((resident,),) = await cursor.fetchall()
+    if resident is None:
+        return new.document
+    return (await sealer_of(connection, resident)).json("hand_up", new.document) or {}
+
+
 async def hand_up(connection: Connection, id_: UUID, scope: Scope) -> HandUpRow | None:
     """Return what was handed up; None where there is none in the scope."""
-    query = SQL("SELECT {} FROM hand_up WHERE id = %(id)s AND {}").format(_HAND_UP, _IN_SCOPE)
+    query = SQL("SELECT {} FROM {} WHERE id = %(id)s AND {}").format(_HAND_UP, _OPENED, _IN_SCOPE)
     async with connection.cursor(row_factory=class_row(HandUpRow)) as cursor:
         await cursor.execute(query, {"id": id_, **_scope(scope)})
         return await cursor.fetchone()
@@ -224,10 +245,10 @@ async def hand_ups(
 ) -> list[HandUpRow]:
     """Return what was handed up, the latest first."""
     query = SQL("""
-        SELECT {} FROM hand_up
+        SELECT {} FROM {}
         WHERE {} AND (%(at)s::timestamptz IS NULL OR (made_at, id) < (%(at)s, %(last)s))
         ORDER BY made_at DESC, id DESC LIMIT %(limit)s
-    """).format(_HAND_UP, _IN_SCOPE)
+    """).format(_HAND_UP, _OPENED, _IN_SCOPE)
     at, last = before or (None, None)
     async with connection.cursor(row_factory=class_row(HandUpRow)) as cursor:
         await cursor.execute(query, {"at": at, "last": last, "limit": limit, **_scope(scope)})

@@ -29,7 +29,9 @@ class Thing:
         stored: Columns that have another name in the table.
         beside: What is read beside the columns.
         numbered: The database gives the ids.
+        personal: It is a resident, whose name and telephone are sealed (`vigil.store.sealed`).
         label: What people call it, as SQL.
+        who: The resident whose name follows it, as SQL.
     """
 
     name: str
@@ -42,7 +44,9 @@ class Thing:
     stored: Mapping[str, str] = field(default_factory=dict)
     beside: Mapping[str, SQL] = field(default_factory=dict)
     numbered: bool = False
+    personal: bool = False
     label: SQL = field(default_factory=lambda: SQL("t.name"))
+    who: SQL = field(default_factory=lambda: SQL("NULL::text"))
 
     @property
     def in_scope(self) -> Composed:
@@ -132,11 +136,16 @@ DEVICE: Final = Thing(
         "concat_ws(' · ', t.kind, (SELECT concat_ws(' ', z.building, z.name) FROM zone z WHERE z.id = t.zone))"
     ),
 )
+_KEY: Final = "(SELECT k.wrapped FROM resident_key k WHERE k.resident = t.id)"
 RESIDENT: Final = Thing(
     "resident",
     "resident",
     ("estate", "home", "name", "phone", "flagged", "risk", "lives_alone"),
     estate=SQL("t.estate"),
+    read={name: SQL(f"personal(t.id, '{name}', {_KEY}, t.{name})") for name in ("name", "phone")},
+    personal=True,
+    label=SQL("''"),
+    who=SQL(f"personal(t.id, 'name', {_KEY}, t.name)"),
 )
 ASSIGNMENT: Final = Thing(
     "assignment",
@@ -149,8 +158,10 @@ ASSIGNMENT: Final = Thing(
         "until": SQL("coalesce(%(until)s, 'infinity'::timestamptz)"),
     },
     numbered=True,
-    label=SQL(
-        "t.device || ' → ' || coalesce((SELECT r.name FROM resident r WHERE r.id = t.resident), t.resident)"
+    label=SQL("t.device || ' → '"),
+    who=SQL(
+        "(SELECT personal(r.id, 'name', k.wrapped, r.name)"
+        " FROM resident r LEFT JOIN resident_key k ON k.resident = r.id WHERE r.id = t.resident)"
     ),
 )
 THINGS: Final = (COMMUNITY, ESTATE, BUILDING, ZONE, NODE, DEVICE, RESIDENT, ASSIGNMENT)
