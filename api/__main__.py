@@ -57,7 +57,7 @@ async def serve(settings: ApiSettings) -> None:
         live = await stack.enter_async_context(
             open_pool(dsn, "api-live", 1, role=ProcessRole.API, vault=vault)
         )
-        care = await stack.enter_async_context(open_pool(settings.database_dsn, "api-retention", 1))
+        care = await stack.enter_async_context(open_pool(dsn, "api-retention", 1, role=ProcessRole.API))
         planning = await stack.enter_async_context(
             open_pool(dsn, "api-escalation", 6, role=ProcessRole.API, vault=vault)
         )

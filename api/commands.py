@@ -23,10 +23,11 @@ from api.vault import open_vault
 from vigil.errors import Rejected, Stop, Unavailable
 from vigil.store import accounts, staff
 from vigil.store.accounts import EVERY_ESTATE, NewAccount, Token
-from vigil.store.pool import open_pool
+from vigil.store.pool import ProcessRole, open_pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from api.escalation.channels import Sender
     from vigil.clock import Clock
@@ -56,12 +57,17 @@ async def run(
         if chosen.table is None:
             return 0
     try:
-        async with open_pool(settings.database_dsn, "api-command", 1, vault=open_vault(settings)) as pool:
+        async with _pool(settings) as pool:
             routes = Routes(Mailbox(settings.api_mailbox), AppriseSender())
             await _COMMANDS[chosen.thing.rstrip("s"), chosen.verb](pool, chosen, clock, sender or routes)
     except (Unavailable, Rejected, Denied) as error:
         raise Stop(str(error)) from None
     return 0
+
+
+def _pool(settings: ApiSettings) -> AbstractAsyncContextManager[Pool]:
+    dsn, vault = settings.database_dsn, open_vault(settings)
+    return open_pool(dsn, "api-command", 1, role=ProcessRole.API, vault=vault)
 
 
 def parser() -> argparse.ArgumentParser:

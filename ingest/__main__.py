@@ -91,7 +91,8 @@ async def serve(settings: IngestSettings) -> None:
 
 async def list_gaps(settings: IngestSettings) -> None:
     """Print what is missing, a line of JSON for each range of sequence numbers."""
-    async with open_pool(settings.database_dsn, "gaps", 1) as pool, pool.connection() as connection:
+    looking = open_pool(settings.database_dsn, "gaps", 1, role=ProcessRole.INGEST)
+    async with looking as pool, pool.connection() as connection:
         for gap in await gaps(connection):
             print(json.dumps(asdict(gap)))
 

@@ -18,7 +18,7 @@ from vigil import events, kafka
 from vigil.errors import Rejected
 from vigil.registry import Registry
 from vigil.store import dead
-from vigil.store.pool import open_pool
+from vigil.store.pool import ProcessRole, open_pool
 from vigil.store.registry import refresh
 from vigil.topics import Kind
 
@@ -57,7 +57,7 @@ async def replay(settings: IngestSettings, arguments: Sequence[str], clock: Cloc
     """
     wanted = parser().parse_args(arguments)
     counts: Counter[str] = Counter()
-    async with open_pool(settings.database_dsn, "replay", 1) as pool:
+    async with open_pool(settings.database_dsn, "replay", 1, role=ProcessRole.INGEST) as pool:
         registry, after = Registry(), None
         async with pool.connection() as connection:
             await refresh(connection, registry)

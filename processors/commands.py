@@ -18,7 +18,7 @@ from vigil.store import detectors
 from vigil.store.board import Scope
 from vigil.store.detectors import KINDS, NewMiss, NewWord
 from vigil.store.effect import Stretch
-from vigil.store.pool import open_pool
+from vigil.store.pool import ProcessRole, open_pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ async def run(wanted: argparse.Namespace, settings: DatabaseSettings, now: datet
         VigilError: What was asked cannot be; it says why.
     """
     async with (
-        open_pool(settings.database_dsn, "detectors", 1) as pool,
+        open_pool(settings.database_dsn, "detectors", 1, role=ProcessRole.PROCESSORS) as pool,
         pool.transaction() as connection,
     ):
         if wanted.command == "detectors":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.embedded.children import OwnedProcess
 from deploy.embedded.servers import HOST, free_port
+from vigil.store.logins import FILE, LOGINS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,13 @@ def migrate(environment: Mapping[str, str]) -> None:
     )
     if done.returncode:
         raise NotReadyError(f"migrations: {done.stderr}")
+
+
+def own_logins(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Give each process its own login at the addressed database; returns their DSNs, by process."""
+    command = [sys.executable, "-m", "vigil.store", "logins", str(folder)]
+    subprocess.run(command, env=dict(environment), cwd=ROOT, capture_output=True, check=True)
+    return {name: (folder / name / FILE).read_text(encoding="utf-8") for name in LOGINS}
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from deploy.embedded import community as demo
 from deploy.embedded.seed import kept_secrets, seed
 from deploy.embedded.servers import HOST, EmbeddedStack, free_port
 from edge.config import Node, Recordings, Simulator
-from tests.household import Household, NotReadyError, migrate
+from tests.household import Household, NotReadyError, migrate, own_logins
 from tests.officer import Officer
 from vigil.clock import utc_now
 from vigil.errors import Stop
@@ -91,9 +91,10 @@ def play(folder: Path) -> Result:
 def start_rooms(household: Household) -> int:
     """Start the platform; return the console's port."""
     port = free_port()
-    household.start("processors", "processors")
-    household.start("ingest", "ingest")
-    household.start("api", "api", VIGIL_API_PORT=str(port))
+    dsn = own_logins(household.environment, household.folder / "logins")
+    household.start("processors", "processors", VIGIL_DATABASE_DSN=dsn["processors"])
+    household.start("ingest", "ingest", VIGIL_DATABASE_DSN=dsn["ingest"])
+    household.start("api", "api", VIGIL_API_PORT=str(port), VIGIL_DATABASE_DSN=dsn["api"])
     household.wait_ready()
     return port
 

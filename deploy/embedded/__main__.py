@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.embedded.children import ENDING
 from deploy.embedded.community import COMMUNITY, ESTATES, community
-from deploy.embedded.plan import MIGRATE, Node, Place, Watchdog, children
+from deploy.embedded.plan import MAKE_LOGINS, MIGRATE, Node, Place, Watchdog, children
 from deploy.embedded.seed import (
     canaries,
     kept_api_secret,
@@ -36,7 +36,7 @@ from vigil.errors import Misconfigured, Stop, VigilError
 from vigil.sealing import Vault, read_master
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from deploy.embedded.community import DemoCommunity
     from deploy.embedded.seed import Secrets
@@ -106,14 +106,14 @@ def port(variable: str, default: int) -> int:
     return int(value)
 
 
-def migrate(environment: Mapping[str, str]) -> None:
-    """Bring the schema up to date.
+def care(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Bring the schema up to date, or give the processes their logins.
 
     Raises:
         Stop: It failed; the sentence ends with what it said.
     """
     done = subprocess.run(
-        [sys.executable, *MIGRATE],
+        [sys.executable, *command],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -121,7 +121,8 @@ def migrate(environment: Mapping[str, str]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise Stop(f"the migrations failed: {' | '.join((done.stderr or done.stdout).splitlines()[-3:])}")
+        said = " | ".join((done.stderr or done.stdout).splitlines()[-3:])
+        raise Stop(f"`python {' '.join(command)}` failed: {said}")
 
 
 def recordings() -> Path | None:
@@ -185,6 +186,7 @@ def run(var: Path) -> None:
     refuse_taken_port("watchdog's page (VIGIL_FALLBACK_PORT names another)", page)
     refuse_full_disk("vigil", var)
     data = recordings()
+    os.environ.pop("VIGIL_DATABASE_DSN", None)  # of another stack; it would go before the logins made here
     stack = EmbeddedStack(var)
     key = kept_roster_key(var)
     master = kept_master_key(var)
@@ -196,7 +198,8 @@ def run(var: Path) -> None:
         stack.start()
         for server in (stack.postgres, stack.kafka, stack.broker):
             household.take_in(server, time.monotonic())
-        migrate(place.servers)
+        care(MIGRATE, place.servers)
+        care((*MAKE_LOGINS, str(place.logins)), place.servers)
         demo, secrets = community(data, pose_model(var, data)), kept_secrets(var)
         canary_nodes = canaries(COMMUNITY, list(ESTATES))
         vault = Vault(read_master(master))

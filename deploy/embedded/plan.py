@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MIGRATE = ("-m", "vigil.store", "migrate")
 """Runs once, after the servers and before the processes."""
+MAKE_LOGINS = ("-m", "vigil.store", "logins")
+"""Runs after it, with the folder that takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Place:
         console_port: Port of the duty console.
         fallback_port: Port of the watchdog's own page.
         roster_key: File that the API signs the roster with.
-        servers: Settings that name the servers.
+        servers: Settings that name the servers, as the schema's owner knows them.
         secret: Signs the links in notices and seals second factors, so that both outlive a run.
         master_key: File of the key that residents' keys are wrapped by.
     """
@@ -78,6 +80,11 @@ class Place:
     servers: Mapping[str, str]
     secret: str = ""
     master_key: Path | None = None
+
+    @property
+    def logins(self) -> Path:
+        """Folder with a folder for each process: its login at the database (`vigil.store.logins`)."""
+        return self.var / "logins"
 
     @property
     def packs(self) -> tuple[Path, ...]:
@@ -120,7 +127,9 @@ def children(
         **({"VIGIL_MASTER_KEY_FILE": str(place.master_key)} if place.master_key else {}),
     }
     inner: list[tuple[str, Mapping[str, str]]] = [("processors", {}), ("ingest", {}), ("api", console)]
-    platform = [_child(name, name, {**place.servers, **own}, place, free_port()) for name, own in inner]
+    platform = [
+        _child(name, name, {**_inside(place, name), **own}, place, free_port()) for name, own in inner
+    ]
     outside = _child("fallback", "fallback", _watchdog(place, platform, watchdog), place, free_port())
     edges = [_child(f"edge-{node.name}", "edge", _edge(place, node), place, free_port()) for node in nodes]
     return [*platform, outside, *edges]
@@ -168,6 +177,12 @@ def _edge(place: Place, node: Node) -> dict[str, str]:
         "VIGIL_EDGE_SPOOL": str(spool),
         **node.env,
     }
+
+
+def _inside(place: Place, process: str) -> dict[str, str]:
+    """Give the settings of a process of the platform: its own login, and not the owner's."""
+    servers = {key: value for key, value in place.servers.items() if key != "VIGIL_DATABASE_DSN"}
+    return {**servers, "VIGIL_SECRETS": str(place.logins / process)}
 
 
 def _outside(place: Place) -> dict[str, str]:

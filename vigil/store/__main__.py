@@ -1,9 +1,11 @@
-"""The database's care: `python -m vigil.store migrate`, and `check`, which changes nothing."""
+"""The database's care: `python -m vigil.store migrate`, `logins FOLDER`, and `check`, which changes nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -11,6 +13,7 @@ import psycopg
 from vigil.clock import utc_now
 from vigil.errors import Misconfigured, Stop
 from vigil.settings import StoreSettings, load
+from vigil.store import logins
 from vigil.store.check import check
 from vigil.store.migrations import has_timescale, is_apache, migrate
 
@@ -50,16 +53,28 @@ async def _check(connection: Connection) -> int:
     return 0 if all(finding.good for finding in found) else 1
 
 
+async def _logins(folder: Path, dsn: str, connection: Connection) -> int:
+    for process, secrets in (await logins.put(connection, folder, dsn)).items():
+        print(f"{process}: login {logins.PREFIX}{process}, start it with VIGIL_SECRETS={secrets}")
+    return 0
+
+
 COMMANDS: Final = {"migrate": _migrate, "check": _check}
 
 
 def main() -> int:
     """Run the command named on the command line."""
-    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
-        print(f"usage: python -m vigil.store {'|'.join(COMMANDS)}", file=sys.stderr)
-        return 2
     try:
-        return asyncio.run(_connected(load(StoreSettings), COMMANDS[sys.argv[1]]))
+        settings = load(StoreSettings)
+        match sys.argv[1:]:
+            case ["migrate" | "check" as name]:
+                command = COMMANDS[name]
+            case ["logins", folder]:
+                command = partial(_logins, Path(folder), settings.database_dsn.get_secret_value())
+            case _:
+                print("usage: python -m vigil.store migrate | check | logins FOLDER", file=sys.stderr)
+                return 2
+        return asyncio.run(_connected(settings, command))
     except Stop as error:
         print(error, file=sys.stderr)
         return 1

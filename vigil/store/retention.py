@@ -58,15 +58,6 @@ _failed = Counter("vigil_retention_failed_total", "Deletions that the database r
 _passed = Gauge("vigil_retention_passed_timestamp_seconds", "When everything due was last found deleted.")
 _log = structlog.get_logger(__name__)
 
-_CANARY_EVENTS: Final = """
-    WITH gone AS (
-        DELETE FROM {0} e USING (
-            SELECT time, id FROM {0}
-            WHERE synthetic = 'canary' AND time < %(before)s AND time >= open_since('{0}')
-            ORDER BY time LIMIT %(most)s) old
-        WHERE (e.time, e.id) = (old.time, old.id) RETURNING 1)
-    SELECT count(*) FROM gone
-"""
 _BY_KEY: Final = """
     WITH gone AS (
         DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {where} LIMIT %(most)s)
@@ -89,7 +80,7 @@ _UNUSED: Final = "NOT EXISTS (SELECT FROM alert_evidence x WHERE x.detection = d
 
 # What is deleted, the class that says when, and the statement: the referring rows first.
 _STATEMENTS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("canary alerts", CANARY, "SELECT forget_canary_alerts(%(before)s, %(most)s)"),
+    ("canary alerts", CANARY, "SELECT trim_canary_alerts(%(before)s, %(most)s)"),
     (
         "canary detections",
         CANARY,
@@ -100,7 +91,7 @@ _STATEMENTS: Final[tuple[tuple[str, str, str], ...]] = (
         ),
     ),
     *(
-        (f"canary {table}", CANARY, _CANARY_EVENTS.format(table))
+        (f"canary {table}", CANARY, f"SELECT trim_canary_events('{table}', %(before)s, %(most)s)")
         for table in ("event", "telemetry", "health")
     ),
     ("canary memory", CANARY, _CANARY_MEMORY),
@@ -112,10 +103,10 @@ _STATEMENTS: Final[tuple[tuple[str, str, str], ...]] = (
         ),
     ),
     *(
-        (table, table, f"SELECT forget_events('{table}', %(before)s, %(most)s)")
+        (table, table, f"SELECT trim_events('{table}', %(before)s, %(most)s)")
         for table in ("event", "telemetry", "health")
     ),
-    ("aggregate", "aggregate", "SELECT forget_aggregates(%(before)s)"),
+    ("aggregate", "aggregate", "SELECT trim_aggregates(%(before)s)"),
     (
         "implausible",
         "implausible",

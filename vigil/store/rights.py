@@ -6,7 +6,8 @@ added is covered, whatever its number.  Everything here is repeatable and change
 Rules
 -----
 1. A process works as its role (`vigil.store.pool.ProcessRole`), which owns nothing and bypasses
-   nothing.  Its login is a member of it; the owner of the schema is one too, and migrates.
+   nothing.  Its login is a member of it (`vigil.store.logins`); the owner of the schema is one too,
+   and migrates.
 2. `vigil_people` is whoever uses the API.  It sees rows of the estates that its transaction has
    set (`vigil.estates`), and none where it has set nothing.
 3. The other roles work for nobody in particular: each guarded table has a policy that names them.
@@ -156,6 +157,7 @@ LESS: Final[dict[ProcessRole, dict[str, LiteralString]]] = {
     },
     ProcessRole.API: {
         **dict.fromkeys(_HYPERTABLES, "SELECT"),
+        **dict.fromkeys(_APPENDED, "SELECT, INSERT"),
     },
     ProcessRole.PROCESSORS: dict.fromkeys(_SECRETS, ""),
     ProcessRole.INGEST: {
@@ -164,9 +166,16 @@ LESS: Final[dict[ProcessRole, dict[str, LiteralString]]] = {
     },
 }
 """Where a role has less than everything on a table or view."""
+_TRIMMING: Final = ("trim_events", "trim_canary_events", "trim_canary_alerts", "trim_aggregates")
 _ACTING: Final = ("reseal_change", "erase_written")
 """Functions that change what is written once, each in one way alone: for the API, not for people's requests."""
 _CHECKING: Final = ("event_of", "heard_in", "heard_of", "withheld_of", "own_residents")
+EXECUTES: Final[dict[ProcessRole, tuple[str, ...]]] = {
+    ProcessRole.PEOPLE: _CHECKING,
+    ProcessRole.API: (*_CHECKING, *_TRIMMING, *_ACTING),
+    ProcessRole.PROCESSORS: _CHECKING,
+}
+"""Functions of the owner's rights that a role may call."""
 
 _MAKE_ROLES: Final = """
     DO $$
@@ -188,6 +197,7 @@ _MAKE_ROLES: Final = """
         END LOOP;
     END $$
 """
+_FUNCTIONS: Final = "SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace"
 _TABLES: Final = """
     SELECT relname FROM pg_class
     WHERE relkind IN ('r', 'p', 'v') AND relnamespace = current_schema()::regnamespace AND relname <> 'migration'
@@ -218,10 +228,10 @@ async def put(connection: Connection) -> None:
     except psycopg.errors.InsufficientPrivilege as error:
         why = "a superuser has to create them NOLOGIN and grant them to the schema's owner"
         raise Stop(f"the roles {', '.join(ProcessRole)} cannot be made: {why}") from error
-    tables = await _names(connection, _TABLES)
+    tables, functions = await _names(connection, _TABLES), await _names(connection, _FUNCTIONS)
     async with connection.transaction():
         for role in ProcessRole:
-            await connection.execute(_grants(role, tables))
+            await connection.execute(_grants(role, tables, functions))
     guards = [_guard(table) for table in sorted(set(GUARDED) & tables - await _names(connection, _GUARDED))]
     guards += [_show_own(table) for table in sorted(set(OWN) & tables - await _names(connection, _OWNED))]
     for guard in guards:
@@ -234,7 +244,7 @@ async def _names(connection: Connection, query: LiteralString) -> set[str]:
     return {name for (name,) in await (await connection.execute(query)).fetchall()}
 
 
-def _grants(role: ProcessRole, tables: Iterable[str]) -> Composed:
+def _grants(role: ProcessRole, tables: Iterable[str], functions: set[str]) -> Composed:
     less, to = LESS[role], Identifier(role)
     statements: list[Composed] = []
     for table in sorted(tables):
@@ -247,12 +257,8 @@ def _grants(role: ProcessRole, tables: Iterable[str]) -> Composed:
     statements.append(SQL("GRANT SELECT ON migration TO {}").format(to))
     statements.append(SQL("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {}").format(to))
     statements.append(SQL("GRANT USAGE ON SCHEMA public TO {}").format(to))
-    if role in (ProcessRole.PEOPLE, ProcessRole.API):
-        checking = SQL(", ").join(map(Identifier, _CHECKING))
-        statements.append(SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(checking, to))
-    if role is ProcessRole.API:
-        acting = SQL(", ").join(map(Identifier, _ACTING))
-        statements.append(SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(acting, to))
+    called = map(Identifier, sorted(set(EXECUTES.get(role, ())) & functions))
+    statements += [SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(name, to) for name in called]
     return SQL("; ").join(statements)
 
 

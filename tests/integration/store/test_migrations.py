@@ -133,7 +133,6 @@ async def migrate_as_then(connection: Any, last: str) -> None:
             patched.setattr(rights, "put", nothing)
         if last < OWN_SINCE:
             patched.setattr(rights, "OWN", {})
-            patched.setattr(rights, "_CHECKING", [one for one in rights._CHECKING if one != "own_residents"])
         await migrate(connection)
 
 

@@ -67,8 +67,13 @@ def test_the_watchdog_tries_the_servers_ports_and_is_told_no_password() -> None:
 
 def test_only_the_platform_knows_the_database() -> None:
     made = children(PLACE, NODES, WATCHDOG, numbers().__next__)
-    knows = [child.name for child in made if "VIGIL_DATABASE_DSN" in child.env]
-    assert knows == ["processors", "ingest", "api"]
+    knows = {child.name: child.env["VIGIL_SECRETS"] for child in made if "VIGIL_SECRETS" in child.env}
+    assert knows == {name: f"var/logins/{name}" for name in ("processors", "ingest", "api")}
+
+
+def test_no_process_has_the_owners_login() -> None:
+    made = children(PLACE, NODES, WATCHDOG, numbers().__next__)
+    assert not [child.name for child in made if "VIGIL_DATABASE_DSN" in child.env]
 
 
 def test_the_watchdog_comes_in_with_its_token_and_its_canaries() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,9 @@ from vigil.settings import (
     StoreSettings,
     load,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EVERY = [ApiSettings, EdgeSettings, FallbackSettings, IngestSettings, ProcessorSettings, StoreSettings]
 
@@ -124,3 +127,20 @@ def test_what_processes_share_has_the_same_prefix_everywhere(monkeypatch: pytest
     loaded = load(IngestSettings)
     assert (loaded.mqtt_host, loaded.kafka_bootstrap, loaded.ops_port) == ("broker", "log:9092", 9100)
     assert settings.PREFIX == "VIGIL_"
+
+
+def test_a_secret_may_come_from_a_file_and_a_variable_goes_before_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "vigil_database_dsn").write_text("postgresql://file@127.0.0.1/vigil\n")
+    monkeypatch.setenv("VIGIL_SECRETS", str(tmp_path))
+    assert load(StoreSettings).database_dsn.get_secret_value() == "postgresql://file@127.0.0.1/vigil"
+    monkeypatch.setenv("VIGIL_DATABASE_DSN", "postgresql://variable@127.0.0.1/vigil")
+    assert load(StoreSettings).database_dsn.get_secret_value() == "postgresql://variable@127.0.0.1/vigil"
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VIGIL_SECRETS", str(tmp_path / "none"))
+    assert refused(ApiSettings).startswith("VIGIL_SECRETS: ")
