@@ -20,7 +20,7 @@ ifdef QUICK
 export QUICK
 endif
 
-.PHONY: up smoke test check stack-test faults bench bench-edge ops-check accuracy sla drill console-test lock clean
+.PHONY: up smoke test check stack-test faults bench bench-edge ops-check restore-drill accuracy sla drill console-test lock clean
 
 up: $(VENV)/.up
 	@$(PY) -m deploy.embedded
@@ -48,6 +48,10 @@ faults bench accuracy sla drill: $(VENV)/.dev
 ops-check: $(VENV)/.dev
 	@$(PY) -m pytest -q tests/unit/deploy/test_rules.py tests/unit/deploy/test_dashboards.py \
 		tests/unit/deploy/test_units.py tests/story/test_monitoring.py
+
+# The database is destroyed under load, and brought back.
+restore-drill: $(VENV)/.dev
+	@$(PY) -m tests.restore
 
 bench-edge: $(VENV)/.dev
 	@$(PY) -m tests.bench.edge
