@@ -31,7 +31,9 @@ MOST: Final = 10
 """Browsers of one person."""
 POINT: Final = 65
 SECRET: Final = 16
-Endpoint = Annotated[str, StringConstraints(min_length=10, max_length=2000, pattern=r"^https?://[\x21-\x7e]+$")]
+Endpoint = Annotated[
+    str, StringConstraints(min_length=10, max_length=2000, pattern=r"^https?://[\x21-\x7e]+$")
+]
 Key = Annotated[str, StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9_=-]+$")]
 
 

@@ -1,14 +1,15 @@
 """What the console says, in Chinese and English.
 
 Neighbours: `api.console.pages` renders with it, and hands the part that begins with `js.` and
-the shared names to the page's modules.  One JSON file a language, `key: text` with `{name}`
-for what is filled in.  A test fails on a key that one language lacks, or that nobody defines.
+the shared names to the page's modules.  JSON files a language (`en.json` for the board and what is
+beside it, `en.edit.json` for editing), `key: text` with `{name}` for what is filled in.  A test fails on a key that one language lacks, or that nobody defines.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
@@ -21,32 +22,43 @@ FOR_MODULES: Final = (
 )
 """Beginnings of the keys that the page's modules need."""
 
-Translate = Callable[..., str]
-
 
 def _load(language: str) -> Mapping[str, str]:
-    file = resources.files("api.console") / "locale" / f"{language}.json"
-    found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    found: dict[str, str] = {}
+    folder = resources.files("api.console") / "locale"
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.name.partition(".")[0] == language:
+            found |= json.loads(file.read_text(encoding="utf-8"))
     return found
 
 
 CATALOGUES: Final[Mapping[str, Mapping[str, str]]] = {language: _load(language) for language in LANGUAGES}
 
 
-def translator(language: str) -> Translate:
-    """Return the function that says a key in a language.
+@dataclass(frozen=True, slots=True)
+class Translator:
+    """Says keys in a language, with what is filled in by name.
 
-    It takes the key and what is filled in by name.  `kind.` has an `other`: a detector may
-    know kinds that the catalogue does not yet; any other missing key is our mistake (KeyError).
+    `kind.` has an `other`: a detector may know kinds that the catalogue does not yet; any other
+    missing key is our mistake (KeyError).
     """
-    catalogue = CATALOGUES[language]
 
-    def translate(key: str, **filled: object) -> str:
-        if key not in catalogue and key.startswith("kind."):
-            return catalogue["kind.other"].format(kind=key.removeprefix("kind."))
-        return catalogue[key].format(**filled)
+    catalogue: Mapping[str, str]
 
-    return translate
+    def __call__(self, key: str, **filled: object) -> str:
+        """Say a key."""
+        if key not in self.catalogue and key.startswith("kind."):
+            return self.catalogue["kind.other"].format(kind=key.removeprefix("kind."))
+        return self.catalogue[key].format(**filled)
+
+    def has(self, key: str) -> bool:
+        """Whether there is something to say of what may have no words."""
+        return key in self.catalogue
+
+
+def translator(language: str) -> Translator:
+    """Return what says keys in a language."""
+    return Translator(CATALOGUES[language])
 
 
 def for_modules(language: str) -> Mapping[str, str]:

@@ -209,6 +209,7 @@ ROOMS: Final[tuple[tuple[str, str, May], ...]] = (
     ("/duty", "duty", May.SEE_STAFF),
     ("/street", "street", May.SEE_PEOPLE),
     ("/manager", "manager", May.SEE_EFFECT),
+    ("/edit", "edit", May.SEE_REGISTER),
     ("/sheet", "sheet", May.SEE_PEOPLE),
 )
 """Path, name in the catalogue, and what a role needs to be shown the way there."""
@@ -217,6 +218,28 @@ ROOMS: Final[tuple[tuple[str, str, May], ...]] = (
 def rooms(identity: Identity) -> list[tuple[str, str]]:
     """List the pages that somebody can go to."""
     return [(path, name) for path, name, need in ROOMS if identity.may(need)]
+
+
+EDIT_ROOMS: Final[tuple[tuple[str, str, May], ...]] = (
+    ("/edit/residents", "residents", May.SEE_HELPERS),
+    ("/edit/zones", "zones", May.SEE_REGISTER),
+    ("/edit/buildings", "buildings", May.SEE_REGISTER),
+    ("/edit/estates", "estates", May.SEE_REGISTER),
+    ("/edit/communities", "communities", May.SEE_REGISTER),
+    ("/edit/nodes", "nodes", May.SEE_REGISTER),
+    ("/edit/devices", "devices", May.SEE_REGISTER),
+    ("/edit/assignments", "assignments", May.SEE_HELPERS),
+    ("/edit/accounts", "accounts", May.SEE_STAFF),
+    ("/edit/duty", "duty", May.SEE_STAFF),
+    ("/edit/policies", "policies", May.SEE_POLICIES),
+    ("/edit/silences", "silences", May.SEE_ALERTS),
+)
+"""The same for what is edited; who has no right to change something sees it all the same."""
+
+
+def edit_rooms(identity: Identity) -> list[tuple[str, str]]:
+    """List the pages for editing that somebody can go to."""
+    return [(path, name) for path, name, need in EDIT_ROOMS if identity.may(need)]
 
 
 def _trace(data: dict[str, Any] | None) -> trace.Trace | None:
@@ -258,6 +281,7 @@ def render(
         theme=theme if theme in THEMES else THEMES[0],
         identity=identity,
         rooms=rooms,
+        edit_rooms=edit_rooms,
         here=request.url.path,
         **facts,
     )

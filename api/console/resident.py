@@ -6,6 +6,7 @@ forms carry the session's CSRF token and lead back to it, so that reloading it s
 
 from __future__ import annotations
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 from urllib.parse import urlencode
@@ -28,12 +29,16 @@ from vigil.store import own as rows
 from vigil.store.consents import Purpose
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vigil.store.own import Look
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 LOOKS: Final = 30
 """Looks that the page shows; the API has them all."""
-Said = Literal["", "help", "fine", "agreed", "withdrawn", "reported", "nothing", "text_changed"]
+Said = Literal[
+    "", "help", "fine", "fine_nothing", "agreed", "withdrawn", "reported", "nothing", "text_changed"
+]
 Csrf = Annotated[str, Form(max_length=1024)]
 Whose = Annotated[str, Form(max_length=64, pattern=IDENTIFIER)]
 
@@ -52,6 +57,7 @@ async def me_page(
     now = services.clock()
     community, zone = await about(services)
     facts = {"community": community, "local": local_time(zone), "known": known, "what": what_of, "said": said}
+    facts |= {"times": times_of}
     async with services.scoped(identity) as connection:
         people = await own.ties(connection, identity, now)
         chosen = resident or (people[0].resident if people else "")
@@ -91,8 +97,9 @@ async def answer(
     """Call for help, or say that all is well."""
     identity = await _came(request, services, csrf, May.SAY_OWN)
     async with services.scoped(identity) as connection:
-        await own.answer(connection, identity, resident, answer, services.clock())
-    return _back(resident, answer)
+        view = await own.answer(connection, identity, resident, answer, services.clock())
+    # Nobody asks while nothing is open: that is said, and nothing is kept of it.
+    return _back(resident, "fine_nothing" if answer == "fine" and not view.told else answer)
 
 
 @router.post("/me/consents")
@@ -145,6 +152,18 @@ def known(family: str, value: str) -> str:
 def what_of(look: Look) -> str:
     """Return what was looked at, as the catalogue names it: the thing's id is left out."""
     return look.what.partition(":")[0].replace(" ", "_")
+
+
+def times_of(entry: object, zone: Callable[[datetime, str], str]) -> str:
+    """Return the beginning and the end of a planned absence in the community's time."""
+    found = entry if isinstance(entry, dict) else {}
+    ends = []
+    for name in ("from", "until"):
+        try:
+            ends.append(zone(datetime.fromisoformat(str(found.get(name))), "%Y-%m-%d %H:%M"))
+        except ValueError:
+            ends.append("…")
+    return " – ".join(ends)
 
 
 async def _came(request: Request, services: Services, csrf: str, need: May) -> Identity:

@@ -9,9 +9,12 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from api.console import community, errands, manager, sheet
+from api.console import community, editor, errands, manager, people, sheet, staffing
 
-PAGES: Final = (community.router, manager.router, errands.router, sheet.router, sheet.notes_router)
+PAGES: Final = (
+    *(community.router, manager.router, errands.router, sheet.router, sheet.notes_router),
+    *(people.router, staffing.router, editor.router),
+)
 
 router = APIRouter()
 for part in PAGES:

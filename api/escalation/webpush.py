@@ -197,7 +197,9 @@ def decoded(text: str) -> bytes:
         Rejected: `key`; it is none.
     """
     try:
-        return base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
+        return base64.b64decode(
+            text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True
+        )
     except ValueError:
         raise Rejected("key", "not base64url") from None
 

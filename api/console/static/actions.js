@@ -10,6 +10,7 @@ export function say(text, kind = "") {
   const notice = h("p", { class: `notice ${kind}` }, text);
   document.getElementById("notices").append(notice);
   setTimeout(() => notice.remove(), NOTICE_MS);
+  return notice;
 }
 
 async function send(alert, action, body) {

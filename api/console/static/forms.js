@@ -1,9 +1,10 @@
 /* Forms that speak to the API: `<form data-api="/api/v1/..." data-method="PUT" data-version="3">`.
 
-   Fields become JSON by their names (`key_holders.0.name` nests); what the server finds wrong
-   stands beside its field.  A button with `data-api` alone sends an empty body.  With
-   `data-queue` what cannot be sent now waits in the browser.  Success reloads the page, and
-   says so there; where the answer names a change, it can be taken back. */
+   Fields become JSON by their names (`key_holders.0.name` nests; `data-member` boxes of one name are
+   a list).  What cannot be is said beside its field as soon as it is left, what the server finds wrong
+   likewise.  A button with `data-api` alone sends an empty body.  With `data-queue` what cannot be
+   sent now waits in the browser.  Where somebody else was first, `merge.js` shows what they changed.
+   Success reloads the page, and says so there; the latest change on it can be taken back at once. */
 
 import { say } from "./actions.js";
 import { data, h, t } from "./dom.js";
@@ -11,13 +12,40 @@ import { put } from "./queue.js";
 
 const SAID = "vigil.said";
 
+for (const form of document.querySelectorAll("form[data-api]")) {
+  form.noValidate = true;  // the same checks, in the page's language and beside the field
+  // Not on the way to a button: what is said would move it from under the pointer, and sending checks anyway.
+  form.addEventListener("focusout", (event) => {
+    if (event.target.name && !event.relatedTarget?.closest("button")) check(event.target);
+  });
+}
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!form.dataset.api) return;
   event.preventDefault();
   clear(form);
-  submit(form, bodyOf(form), event.submitter);
+  const wrong = [...form.elements].filter((field) => field.name && !field.disabled && !check(field));
+  if (wrong.length) wrong[0].focus();
+  else submit(form, bodyOf(form), event.submitter);
 });
+
+/* Say what is wrong with a field where it stands; true where nothing is. */
+function check(field) {
+  unmark(field);
+  if (field.validity?.valid ?? true) return true;
+  stand(field, complaint(field));
+  return false;
+}
+
+function complaint(field) {
+  const { validity: v } = field;
+  if (v.valueMissing) return t("js.error.missing");
+  if (v.rangeUnderflow) return t("js.error.greater_than_equal", { limit: field.min });
+  if (v.rangeOverflow) return t("js.error.less_than_equal", { limit: field.max });
+  if (v.patternMismatch) return field.title || t("js.error.value_error");
+  if (v.tooLong) return t("js.error.string_too_long", { limit: field.maxLength });
+  return t(v.badInput || v.stepMismatch ? "js.error.number" : "js.error.value_error");
+}
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-api]");
   if (!button) return;
@@ -33,8 +61,12 @@ document.addEventListener("click", (event) => {
   const row = rows[rows.length - 1].cloneNode(true);
   for (const field of row.querySelectorAll("[name]")) {
     field.name = field.name.replace(/\.\d+\./, `.${rows.length}.`);
-    field.value = "";
+    field.id = field.id.replace(/-\d+-/, `-${rows.length}-`);
+    if (field.type === "checkbox") field.checked = field.defaultChecked = false;
+    else field.value = "";
+    unmark(field);
   }
+  for (const label of row.querySelectorAll("label[for]")) label.htmlFor = label.htmlFor.replace(/-\d+-/, `-${rows.length}-`);
   more.before(row);
   row.querySelector("[name]").focus();
 });
@@ -61,7 +93,7 @@ async function submit(source, body, button) {
   const told = answer.status === 204 ? {} : await answer.json().catch(() => ({}));
   if (!answer.ok) return refused(source, answer.status, told);
   if (source.dataset.shows) return shown(source, told);
-  sessionStorage.setItem(SAID, "saved");
+  sessionStorage.setItem(SAID, source.dataset.done ?? "saved");
   location.href = then ? then.replace("{id}", told.id ?? "") : location.href.split("#")[0];
 }
 
@@ -83,23 +115,51 @@ function shown(source, told) {
   place.querySelector("output").textContent = told[source.dataset.field];
 }
 
-function refused(form, status, told) {
+async function refused(form, status, told) {
   keys.delete(form);
+  if (status === 412 && form.dataset.thing) {
+    const { meet } = await import("./merge.js");
+    return meet(form);
+  }
   if (status === 412 || status === 409) say(told.detail ?? t("js.changed"), "bad");
   else say(t("js.failed", { why: told.errors?.length ? t("js.see_fields") : told.detail }), "bad");
-  const first = (told.errors ?? []).map((error) => mark(form, error)).find(Boolean);
+  const first = (told.errors ?? pointed(told)).map((error) => mark(form, error)).find(Boolean);
   first?.focus();
 }
 
-function mark(form, { pointer, detail }) {
-  const name = pointer.replace(/^\/body\//, "").replaceAll("/", ".");
-  const field = form.elements?.namedItem(name) ?? form.querySelector?.(`[name^="${name.split(".")[0]}"]`);
-  if (!field) return null;
-  const why = h("span", { class: "field-error", id: `why-${name}` }, detail);
+/* Some refusals name their field in the sentence alone: `/body/ends_at: has to come ...`. */
+function pointed({ detail = "" }) {
+  const found = /^(\/body[^:]*): (.*)$/s.exec(detail);
+  return found ? [{ pointer: found[1], detail: found[2] }] : [];
+}
+
+/* The server's sentence, in the page's language where it has one. */
+function worded({ code, limit, detail }) {
+  const key = `js.error.${code}`;
+  return data.messages[key] && !(key.endsWith("value_error")) ? t(key, { limit }) : detail;
+}
+
+function mark(form, error) {
+  const name = error.pointer.replace(/^\/body\/?/, "").replaceAll("/", ".");
+  const inRow = (one) => one && (one === name || one.startsWith(`${name}.`));
+  const field = [...(form.elements ?? [])].find((one) => inRow(one.name))
+    ?? form.querySelector?.(`[name^="${name.split(".")[0]}"]`);
+  if (field) stand(field, worded(error));
+  return field;
+}
+
+function stand(field, text) {
+  const why = h("span", { class: "field-error", id: `why-${field.name}` }, text);
   field.setAttribute("aria-invalid", "true");
   field.setAttribute("aria-describedby", why.id);
-  field.after(why);
-  return field;
+  (field.closest(".field, .tick") ?? field).append(why);
+  if (!why.isConnected || why.parentElement === field) field.after(why);
+}
+
+function unmark(field) {
+  document.getElementById(`why-${field.name}`)?.remove();
+  field.removeAttribute("aria-invalid");
+  if (field.getAttribute("aria-describedby")?.startsWith("why-")) field.removeAttribute("aria-describedby");
 }
 
 function clear(form) {
@@ -111,13 +171,29 @@ export function bodyOf(form) {
   const body = JSON.parse(form.dataset.body ?? "{}");
   for (const field of form.elements) {
     if (!field.name || field.disabled || (field.type === "radio" && !field.checked)) continue;
+    if (field.dataset.member !== undefined) {
+      if (field.checked) add(body, field.name.split("."), field.dataset.type === "number" ? Number(field.value) : field.value);
+      continue;
+    }
     const value = valueOf(field);
     if (value !== undefined) set(body, field.name.split("."), value);
   }
-  return prune(body);
+  return complete(prune(body), JSON.parse(form.dataset.each ?? "{}"));
 }
 
-function valueOf(field) {
+/* What every row of a list has beside what is typed. */
+function complete(body, each) {
+  for (const [part, more] of Object.entries(each)) body[part] = (body[part] ?? []).map((row) => ({ ...row, ...more }));
+  return body;
+}
+
+function add(body, path, value) {
+  const last = path.at(-1);
+  const holder = path.slice(0, -1).reduce((at, part) => (at[part] ??= {}), body);
+  (holder[last] ??= []).push(value);
+}
+
+export function valueOf(field) {
   if (field.type === "checkbox") return field.checked;
   if (field.value === "") return field.dataset.empty === "null" ? null : field.dataset.empty === "keep" ? "" : undefined;
   if (field.type === "number" || field.dataset.type === "number") return Number(field.value);
@@ -142,7 +218,7 @@ function prune(value) {
 }
 
 /* What somebody types is the community's time, wherever the browser is. */
-function inZone(text) {
+export function inZone(text) {
   const guess = Date.parse(`${text}Z`);
   const parts = Object.fromEntries(new Intl.DateTimeFormat("en-GB", {
     timeZone: data.zone, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
@@ -151,7 +227,10 @@ function inZone(text) {
   return new Date(guess - (there - guess)).toISOString();
 }
 
-if (sessionStorage.getItem(SAID)) {
+const said = sessionStorage.getItem(SAID);
+if (said) {
   sessionStorage.removeItem(SAID);
-  say(t("js.saved"), "good");
+  const notice = say(t(`js.${said}`), "good");
+  const undo = said === "saved" && document.querySelector("button[data-undo]");
+  if (undo) notice.append(" ", h("button", { onclick: () => undo.click() }, undo.textContent));
 }
