@@ -35,6 +35,7 @@ class DeafKafka(Kafka):
         super().__init__(folder)
         self.front = free_port()
         self.deaf = False
+        self._connections: set[asyncio.Task[None]] = set()
 
     def _prepare(self) -> Sequence[str]:
         *command, _ = super()._prepare()
@@ -48,23 +49,35 @@ class DeafKafka(Kafka):
             yield
         finally:
             server.close()
+            for connection in self._connections:
+                connection.cancel()
+            await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         onward_reader, onward = await asyncio.open_connection(HOST, self.port)
-        with suppress(asyncio.IncompleteReadError, OSError):
-            while True:
-                request = await _frame(reader)
-                kind, version, number = struct.unpack("!hhi", request[:8])
-                if self.deaf and kind == FETCH:
-                    await asyncio.sleep(0.05)
-                    answer = _nothing(version, number)
-                else:
-                    onward.write(_framed(request))
-                    answer = await _frame(onward_reader)
-                writer.write(_framed(answer))
-                await writer.drain()
-        onward.close()
-        writer.close()
+        try:
+            with suppress(asyncio.IncompleteReadError, OSError):
+                while True:
+                    writer.write(_framed(await self._answer(await _frame(reader), onward_reader, onward)))
+                    await writer.drain()
+        finally:
+            onward.transport.abort()
+            writer.transport.abort()
+
+    async def _answer(
+        self, request: bytes, onward_reader: asyncio.StreamReader, onward: asyncio.StreamWriter
+    ) -> bytes:
+        kind, version, number = struct.unpack("!hhi", request[:8])
+        if self.deaf and kind == FETCH:
+            await asyncio.sleep(0.05)
+            return _nothing(version, number)
+        onward.write(_framed(request))
+        return await _frame(onward_reader)
 
 
 def _nothing(version: int, number: int) -> bytes:

@@ -155,8 +155,8 @@ async def test_while_kafka_is_away_nothing_is_acknowledged_and_then_all_arrives(
         taken: list[Any] = []
         take = one._inbox.take
 
-        async def note_taken(most: int) -> Any:
-            messages = await take(most)
+        async def note_taken(most: int, gather_s: float) -> Any:
+            messages = await take(most, gather_s)
             taken.extend(messages)
             return messages
 
