@@ -17,9 +17,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
+from prometheus_client import Counter
 
 from api import second_factor
 from api.access import Identity, May, Role
+from api.limits import LIFELINE, WINDOW, source_of
 from api.passwords import digest, lock_after, new_secret
 from api.permissions import ROUTES, Open, mays
 from api.problems import Denied
@@ -31,6 +33,7 @@ from vigil.store.accounts import EVERY_ESTATE
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from api.limits import Rate
     from vigil.store.pool import Connection
 
 COOKIE: Final = "vigil_session"
@@ -40,6 +43,7 @@ SESSION_LASTS: Final = timedelta(hours=13)
 IDLE: Final = timedelta(hours=1)
 """A browser that has asked for nothing for this long is out; an open board asks every minute (decision 0017)."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_REFUSED: Final = Counter("vigil_api_refused_total", "Requests refused because somebody asked too often.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +156,11 @@ async def counting_failures(services: Services, request: Request) -> AsyncIterat
     Raises:
         Denied: 429.
     """
-    source = request.client.host if request.client else "unknown"
+    source = source_of(request.client.host if request.client else None)
     if services.failures.exhausted(source, services.clock()):
-        raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "too_many", "Too many attempts from here; wait a minute.")
+        detail = "Too many attempts from here; wait a minute."
+        wait_s = WINDOW.total_seconds()
+        raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "too_many", detail, retry_after_s=wait_s)
     try:
         yield
     except Denied:
@@ -243,16 +249,35 @@ async def guard(request: Request, services: ServicesDep) -> None:
     """Ask the table of permissions before anything of a route is run.
 
     Raises:
-        Denied: 401 for a stranger, 403 for who may not, or where the table says nothing.
+        Denied: 401 for a stranger, 403 for who may not, or where the table says nothing; 429 for who
+            asks too often.
     """
-    need = ROUTES.get(f"{request.method} {request.scope['route'].path}")
+    route = f"{request.method} {request.scope['route'].path}"
+    need = ROUTES.get(route)
+    _count(services.rates.address, route, source_of(request.client.host if request.client else None))
     if need is Open.ANYBODY:
         return
     identity = request.state.identity = await somebody(request, services)
+    _count(services.rates.account, route, identity.actor)
     if need is None or (need is Open.PERSON and identity.csrf is None):
         raise Denied(HTTPStatus.FORBIDDEN, "role", "This is for people who have signed in themselves.")
     for what in mays(need):
         require(identity, what)
+
+
+def _count(rate: Rate, route: str, source: str) -> None:
+    """Count a request, unless it is a lifeline.
+
+    Raises:
+        Denied: 429, with the time to wait.
+    """
+    if route in LIFELINE:
+        return
+    wait_s = rate.take(source, asyncio.get_running_loop().time())
+    if wait_s > 0:
+        _REFUSED.inc()
+        detail = f"Too many requests; the next one is welcome in {wait_s:.1f} s. Alerts can still be taken."
+        raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "too_many", detail, retry_after_s=wait_s)
 
 
 def require(identity: Identity, what: May) -> None:

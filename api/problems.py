@@ -6,6 +6,7 @@ into answers, so that one error reads the same wherever it happens.
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,13 +59,17 @@ class Denied(VigilError):
     """The caller has not shown who they are, or may not do this.
 
     Attributes:
-        status: 401 or 403.
+        status: 401, 403, or 429.
         kind: A short constant, such as `no_session`.
+        retry_after_s: With 429: when the caller may come again.
     """
 
-    def __init__(self, status: HTTPStatus, kind: str, detail: str) -> None:
+    def __init__(
+        self, status: HTTPStatus, kind: str, detail: str, *, retry_after_s: float | None = None
+    ) -> None:
         self.status = status
         self.kind = kind
+        self.retry_after_s = retry_after_s
         super().__init__(detail)
 
 
@@ -97,7 +102,7 @@ class Invalid(Rejected):
 
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     code: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": HTTPStatus(code).phrase}
-    for code in (400, 401, 403, 404, 409, 412, 422, 428, 503)
+    for code in (400, 401, 403, 404, 409, 412, 422, 428, 429, 503)
 }
 """What the OpenAPI document says of errors."""
 
@@ -139,7 +144,7 @@ def install(app: FastAPI) -> None:
 async def _vigil(request: Request, error: Exception) -> Response:
     match error:
         case Denied():
-            return answer(request, error.status, error.kind, error.status.phrase, str(error))
+            return _denied(request, error)
         case NotFound():
             return answer(request, 404, "not_found", "Not found", str(error))
         case Conflict():
@@ -150,6 +155,13 @@ async def _vigil(request: Request, error: Exception) -> Response:
             return answer(request, 503, "unavailable", "Away for a moment", str(error))
         case _:
             return await _unexpected(request, error)
+
+
+def _denied(request: Request, error: Denied) -> Response:
+    response = answer(request, error.status, error.kind, error.status.phrase, str(error))
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    return response
 
 
 def _rejected(request: Request, error: Rejected) -> Response:

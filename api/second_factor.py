@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import pyotp
+import segno
 
 from api.passwords import digest
 from api.problems import Denied
@@ -40,6 +41,16 @@ def new_secret() -> str:
 def uri(secret: str, account: str) -> str:
     """Return what an authenticator reads from a QR code or a link."""
     return pyotp.TOTP(secret, interval=STEP_S).provisioning_uri(name=account, issuer_name=ISSUER)
+
+
+def qr(uri: str) -> str:
+    """Draw what an authenticator reads as SVG, in place in a page: no styles, no scripts, nothing to load.
+
+    Args:
+        uri: What `uri` returns; some 120 characters, which fit with a quarter of the picture spoilt.
+    """
+    drawn: str = segno.make(uri, error="q", micro=False).svg_inline(scale=4, light="#fff", lineclass=None)
+    return drawn
 
 
 def step_of(secret: str, code: str, now: datetime) -> int | None:

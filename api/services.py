@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from api.access import Identity
 from api.escalation.channels import AppriseSender, Sender
 from api.escalation.push import Pusher
-from api.limits import Failures
+from api.limits import Failures, Rates
 from api.live import Hub
 from api.oidc import Provider
 from api.passwords import Passwords
@@ -53,6 +53,7 @@ class Services:
         provider: Who vouches for people besides the platform's own accounts; None where nobody does.
         pusher: The way out to browsers; None where Web Push is not set up.
         failures: Who has failed to sign in lately.
+        rates: Who has asked how often lately.
     """
 
     pool: Pool
@@ -67,6 +68,7 @@ class Services:
     provider: Provider | None = None
     pusher: Pusher | None = None
     failures: Failures = field(default_factory=Failures)
+    rates: Rates = field(default_factory=Rates)
 
     def scoped(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
         """Borrow a connection for somebody: one transaction that sees what is theirs to see.

@@ -53,7 +53,7 @@ def error_page(request: Request, status: int) -> Response:
     """Say in a person's words that something cannot be shown; a stranger is asked to sign in."""
     if status == HTTPStatus.UNAUTHORIZED:
         return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
-    away = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    away = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
     return render(request, "nothing.html", what="away" if away else "nothing", status=status)
 
 

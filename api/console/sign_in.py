@@ -106,7 +106,7 @@ async def begin_factor(request: Request, services: ServicesDep, password: Text, 
     except Rejected as error:
         return await _account(request, services, identity, error=error.reason, status=HTTPStatus.CONFLICT)
     uri = second_factor.uri(secret, account.own(identity))
-    return await _account(request, services, identity, secret=secret, uri=uri)
+    return await _account(request, services, identity, secret=secret, uri=uri, qr=second_factor.qr(uri))
 
 
 @router.post("/account/second-factor/confirm")

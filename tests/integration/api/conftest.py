@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.commands import create_token
+from api.limits import Rate, Rates
 from api.live import Hub
 from api.passwords import Passwords
 from api.seal import Seal
@@ -201,8 +202,9 @@ async def serving(
     issuer: Issuer | None = None,
     provider: Provider | None = None,
     pusher: Pusher | None = None,
+    rates: Rates | None = None,
 ) -> AsyncIterator[World]:
-    """Serve the application while the context lasts."""
+    """Serve the application while the context lasts; without rates of its own nobody is slowed down."""
     dsn = SecretStr(database)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(dsn, "test", 4))
@@ -223,6 +225,7 @@ async def serving(
             seal=Seal(LINK_KEY),
             provider=provider,
             pusher=pusher,
+            rates=rates or Rates(Rate(1e6), Rate(1e6)),
         )
         app = create_app(services)
         bound = stack.enter_context(listening_socket("127.0.0.1", 0))

@@ -113,6 +113,7 @@ async def test_the_pages_lead_through_it_in_both_languages(world: World) -> None
     refused = await li.post("/account/second-factor", data={"password": PASSWORD, "csrf": "guessed"})
     assert refused.status_code == 403
     begun = await li.post("/account/second-factor", data={"password": PASSWORD, **csrf})
+    assert '<svg width="' in begun.text
     found = re.search(r"<code>([A-Z2-7]{32})</code>", begun.text)
     assert found
     totp = pyotp.TOTP(found[1])
