@@ -16,6 +16,7 @@ import structlog
 
 from api import commands
 from api.app import create_app
+from api.cases import Watch
 from api.delivery import Delivery
 from api.effect import Measuring
 from api.escalation.channels import AppriseSender, Mailbox, Routes
@@ -98,6 +99,7 @@ async def serve(settings: ApiSettings) -> None:
             Delivery(planning, utc_now).run(),
             Trimmer(care, utc_now).run(),
             Sweep(planning).run(),
+            Watch(planning, utc_now).run(),
             Writer(planning, utc_now, _roster_key(settings)).run(),
             serve_until_cancelled(create_app(services), socket, hub.close),
         )

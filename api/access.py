@@ -61,29 +61,37 @@ class May(StrEnum):
     SEE_OWN = "see_own"
     SAY_OWN = "say_own"
     CONSENT_OWN = "consent_own"
+    EXPORT = "export"
+    ERASE = "erase"
+    BREAK_GLASS = "break_glass"
+    SEE_CASES = "see_cases"
 
 
 _HELPER: Final = frozenset(
     {
         *(May.SEE_ALERTS, May.SEE_PEOPLE, May.TAKE, May.HAND_OVER),
-        *(May.SEE_STAFF, May.SEE_HELPERS, May.SEE_REGISTER),
+        *(May.SEE_STAFF, May.SEE_HELPERS, May.SEE_REGISTER, May.BREAK_GLASS),
     }
 )
 _OFFICER: Final = _HELPER | {May.SILENCE, May.SEE_POLICIES}
 _LEADER: Final = _OFFICER | {
     *(May.REVIEW, May.SEE_ROSTER, May.MANAGE_ROTA),
     *(May.MANAGE_HELPERS, May.SEE_EFFECT, May.RUN_DRILLS, May.TAKE_CONSENTS),
+    *(May.ERASE, May.SEE_CASES),
 }
 GRANTS: Final[dict[Role, frozenset[May]]] = {
     Role.DUTY_OFFICER: _OFFICER | {May.SEE_FRAMES},
     Role.GRID_WORKER: _HELPER,
     Role.SUPERVISOR: _LEADER | {May.SEE_FRAMES},
     Role.COMMUNITY_MANAGER: _LEADER
-    | {May.SEE_FRAMES, May.MANAGE_STAFF, May.MANAGE_POLICIES, May.MANAGE_BOXES, May.MANAGE_REGISTER},
+    | {May.SEE_FRAMES, May.MANAGE_STAFF, May.MANAGE_POLICIES, May.MANAGE_BOXES, May.MANAGE_REGISTER}
+    | {May.EXPORT},
     Role.OPS: frozenset(
         {May.SEE_ALERTS, May.SEE_POLICIES, May.SEE_EFFECT, May.MANAGE_BOXES, May.SEE_REGISTER}
     ),
-    Role.AUDITOR: frozenset({May.SEE_ALERTS, May.SEE_STAFF, May.SEE_POLICIES, May.SEE_EFFECT, May.SEE_AUDIT}),
+    Role.AUDITOR: frozenset(
+        {May.SEE_ALERTS, May.SEE_STAFF, May.SEE_POLICIES, May.SEE_EFFECT, May.SEE_AUDIT, May.SEE_CASES}
+    ),
     Role.STREET_CENTRE: _OFFICER | {May.SEE_ROSTER, May.SEE_EFFECT},
     Role.RESIDENT: frozenset({May.SEE_OWN, May.SAY_OWN, May.CONSENT_OWN}),
     Role.FAMILY: frozenset({May.SEE_OWN, May.SAY_OWN}),
@@ -120,6 +128,10 @@ MEANING: Final[dict[May, str]] = {
     May.SEE_OWN: "see what is known of oneself (family: of who agrees to it), and who looked",
     May.SAY_OWN: "call for help, say to be fine, report a problem of the neighbourhood",
     May.CONSENT_OWN: "give and withdraw one's own consents",
+    May.EXPORT: "give a resident everything that is known of them, at their request",
+    May.ERASE: "ask for somebody's data to be erased, or carry out what another has asked for",
+    May.BREAK_GLASS: "look at a resident beyond one's estates, for an hour, with a reason that they read",
+    May.SEE_CASES: "see cases about who looked at residents",
 }
 """What each permission is for, in the words of `docs/reference/roles.md`."""
 ROBOTS: Final = frozenset({Role.CANARY, Role.WATCHDOG, Role.READER})

@@ -25,6 +25,7 @@ from api.fields import IDENTIFIER
 from api.problems import Denied
 from api.services import Services, ServicesDep
 from vigil.errors import Rejected
+from vigil.store import cases
 from vigil.store import own as rows
 from vigil.store.consents import Purpose
 
@@ -69,6 +70,7 @@ async def me_page(
         agreed = await consents.read(connection, chosen, now)
         looks = await rows.looks(connection, chosen, LOOKS)
         reports = await own.reports(connection, chosen)
+        broken = await cases.broken_for(connection, chosen, LOOKS)
     return render(
         request,
         "me.html",
@@ -80,6 +82,7 @@ async def me_page(
         purpose=purpose,
         looks=looks,
         reports=reports,
+        broken=broken,
         kinds=list(own.PROBLEMS),
         mine=identity.may(May.CONSENT_OWN),
         **facts,

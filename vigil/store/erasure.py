@@ -80,6 +80,14 @@ STEPS: Final[tuple[tuple[str, LiteralString], ...]] = (
     ("assignment", "UPDATE assignment SET until = %(now)s WHERE resident = %(resident)s AND until > %(now)s"),
     ("evidence_frame", "DELETE FROM evidence_frame WHERE %(resident)s = ANY (residents)"),
     ("sheet_note", "DELETE FROM sheet_note WHERE resident = %(resident)s"),
+    (
+        "break_glass",
+        "UPDATE break_glass SET reason = 'erased with the resident' WHERE resident = %(resident)s",
+    ),
+    (
+        "access_case",
+        "UPDATE access_case SET facts = '{}', note = '' WHERE resident = %(resident)s",
+    ),
     ("missed", "UPDATE missed SET note = '' WHERE resident = %(resident)s"),
     (
         "task",

@@ -77,6 +77,8 @@ GUARDED: Final[dict[str, LiteralString]] = {
     "account_resident": _OF_RESIDENT,
     "neighbourhood_report": _estate(),
     "erasure": _OF_RESIDENT,
+    "break_glass": _OF_RESIDENT,
+    "access_case": _estate(),
 }
 """Table -> which of its rows somebody with a scope may see, add and change."""
 
@@ -89,6 +91,7 @@ OWN: Final[dict[str, LiteralString]] = {
     "resident": _mine("id"),
     "zone": "id = ANY ((SELECT scope_homes())::text[])",
     **dict.fromkeys(("alert", "neighbourhood_report"), _mine()),
+    "access_case": f"kind = 'break_glass' AND {_mine()}",
     "task": "(SELECT scope_residents()) IS NOT NULL"
     " AND EXISTS (SELECT FROM neighbourhood_report n WHERE n.task = task.id)",
 }
