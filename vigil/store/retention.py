@@ -18,12 +18,14 @@ Rules
    waiting, and where a lock is not to be had at once the batch is left for the next look.  What
    goes wrong with one class is logged and counted, and the others are done.
 5. A clock that disagrees with the database's deletes nothing.
+6. What was deleted is proven: class, count and until when, by day, in the deletion's own transaction (a
+   canary is nobody).  A day that is over is closed, and goes into the signed audit log by that.
 """
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -31,6 +33,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from vigil.errors import Unavailable
+from vigil.store.board import EVERYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,12 +169,27 @@ async def trim(pool: Pool, now: datetime, most: int = MOST, *, canaries_only: bo
     for what, class_, statement in _STATEMENTS:
         if class_ in before and (class_ == CANARY or not canaries_only):
             async with pool.connection() as connection:
-                count = await _delete(connection, what, statement, before[class_], most)
+                count = await _delete(connection, what, class_, statement, before[class_], most, now)
             deleted |= {what: count} if count else {}
     return deleted
 
 
-async def _delete(connection: Connection, what: str, statement: str, before: datetime, most: int) -> int:
+_PROVE: Final = """
+    INSERT INTO deletion (day, what, class, count, until) VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT (day, what) DO UPDATE SET count = deletion.count + excluded.count, until = excluded.until
+"""
+_CLOSE: Final = "UPDATE deletion SET closed_at = %s WHERE closed_at IS NULL AND day < %s"
+
+
+async def _delete(
+    connection: Connection,
+    what: str,
+    class_: str,
+    statement: str,
+    before: datetime,
+    most: int,
+    now: datetime,
+) -> int:
     """Run one statement in a transaction of its own; 0 where it cannot be done now."""
     try:
         async with connection.transaction():
@@ -181,6 +199,8 @@ async def _delete(connection: Connection, what: str, statement: str, before: dat
                 return 0
             cursor = await connection.execute(statement.encode(), {"before": before, "most": most})
             ((count,),) = await cursor.fetchall()
+            if count and class_ != CANARY:
+                await connection.execute(_PROVE, [now.astimezone(UTC).date(), what, class_, count, before])
     except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
         _log.warning("deleting waits", what=what, error=str(error).strip())
         return 0
@@ -218,9 +238,15 @@ class Trimmer:
         if max(deleted.values(), default=0) >= MOST:
             return True
         if not canaries_only:
+            await self._close_days(now)
             self._whole_at = now + WHOLE_EVERY
         _passed.set(now.timestamp())
         return False
+
+    async def _close_days(self, now: datetime) -> None:
+        """Close the days that are over: the audit log takes what was deleted on each."""
+        async with self._pool.scoped(EVERYWHERE, "platform:retention") as connection:
+            await connection.execute(_CLOSE, [now, now.astimezone(UTC).date()])
 
     async def _clocks_agree(self) -> bool:
         async with self._pool.connection() as connection:

@@ -299,3 +299,29 @@ async def test_canaries_are_looked_for_at_every_look_and_what_is_kept_for_days_o
     now = NOW + HOUR
     assert not await trimmer.step()
     assert await counts(plain) == {}
+
+
+@pytest.mark.trust
+async def test_what_was_deleted_is_proven_by_day_and_a_day_that_is_over_goes_into_the_audit_log(
+    plain: Any, pool: Pool
+) -> None:
+    now = NOW
+    trimmer = Trimmer(pool, lambda: now)
+    for n in range(3):
+        await plain.execute(OLD["heartbeat"], {"id": f"p{n}", "at": NOW - 30 * DAY})
+    await falls(plain, NOW - 2 * HOUR, NOW - 2 * HOUR + SECOND, "canary", SECOND)
+    await trim(pool, now, most=2)
+    await trimmer.step()
+    proof = "SELECT day, what, class, count, until, closed_at FROM deletion"
+    until = NOW - timedelta(days=7)
+    assert await (await plain.execute(proof)).fetchall() == [
+        (NOW.date(), "heartbeat", "heartbeat", 3, until, None)
+    ]
+    noted = "SELECT note->>'actor', note->'key', note->'kept' FROM audit_waiting WHERE note->>'thing' = 'deletion'"
+    assert await (await plain.execute(noted)).fetchall() == []
+    now = NOW + DAY
+    await trimmer.step()
+    await trimmer.step()
+    ((actor, key, kept),) = await (await plain.execute(noted)).fetchall()
+    assert (actor, key) == ("platform:retention", {"day": f"{NOW:%Y-%m-%d}", "what": "heartbeat"})
+    assert (kept["class"], kept["count"]) == ("heartbeat", "3")
