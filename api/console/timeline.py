@@ -81,7 +81,8 @@ def draw(
         return None
     kinds = sorted({kind for _, kind in inside})
     lanes = tuple(
-        _lane(kind, n, [_x(at, since, until) for at, k in inside if k == kind]) for n, kind in enumerate(kinds)
+        _lane(kind, n, [_x(at, since, until) for at, k in inside if k == kind])
+        for n, kind in enumerate(kinds)
     )
     before = [at for at, _ in inside if at < event]
     quiet = event - max(before) if before else None

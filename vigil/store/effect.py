@@ -185,6 +185,89 @@ async def precision(connection: Connection, stretch: Stretch, scope: Scope, by: 
 
 
 @dataclass(frozen=True, slots=True)
+class Bucket:
+    """What became of the alerts that were raised between two edges; `n` counts from 1."""
+
+    n: int
+    alerts: int
+    true: int
+    false: int
+    p50_s: float | None
+    p95_s: float | None
+
+
+async def course(
+    connection: Connection, stretch: Stretch, scope: Scope, edges: list[datetime]
+) -> list[Bucket]:
+    """Return alerts, outcomes and the time until somebody took them, between each two edges."""
+    async with connection.cursor(row_factory=class_row(Bucket)) as cursor:
+        await cursor.execute(
+            _ALERTS
+            + SQL("""
+            , taken AS (
+                SELECT c.id, c.raised_at, c.outcome, extract(epoch FROM min(t.at) - c.raised_at)::float8 AS s
+                FROM chosen c LEFT JOIN alert_transition t
+                    ON t.alert = c.id AND t.to_state IN ('acknowledged', 'attending') AND t.action <> 'join'
+                GROUP BY c.id, c.raised_at, c.outcome
+            )
+            SELECT width_bucket(raised_at, %(edges)s::timestamptz[]) AS n, count(*)::int AS alerts,
+                   (count(*) FILTER (WHERE outcome = 'true'))::int AS "true",
+                   (count(*) FILTER (WHERE outcome = 'false'))::int AS "false",
+                   percentile_cont(0.5) WITHIN GROUP (ORDER BY s) AS p50_s,
+                   percentile_cont(0.95) WITHIN GROUP (ORDER BY s) AS p95_s
+            FROM taken GROUP BY 1 ORDER BY 1
+            """),
+            _facts(stretch, scope) | {"edges": edges},
+        )
+        return await cursor.fetchall()
+
+
+async def precision_course(
+    connection: Connection, stretch: Stretch, scope: Scope, edges: list[datetime]
+) -> list[tuple[int, str, int, int]]:
+    """Return (n, detector, true, false) between each two edges."""
+    cursor = await connection.execute(
+        _ALERTS
+        + SQL("""
+        SELECT width_bucket(c.raised_at, %(edges)s::timestamptz[]), d.model,
+               count(DISTINCT c.id) FILTER (WHERE c.outcome = 'true'),
+               count(DISTINCT c.id) FILTER (WHERE c.outcome = 'false')
+        FROM chosen c JOIN alert_evidence x ON x.alert = c.id JOIN detection d ON d.id = x.detection
+        WHERE c.outcome IN ('true', 'false') GROUP BY 1, 2 ORDER BY 2, 1
+        """),
+        _facts(stretch, scope) | {"edges": edges},
+    )
+    return await cursor.fetchall()
+
+
+async def consent_course(connection: Connection, edges: list[datetime]) -> list[tuple[int, str, int]]:
+    """Return (n, purpose, residents who agree at the end) of the stretch before each edge but the first."""
+    cursor = await connection.execute(
+        """
+        SELECT e.n - 1, c.purpose, count(DISTINCT c.resident)
+        FROM unnest(%(edges)s::timestamptz[]) WITH ORDINALITY AS e (at, n)
+        JOIN consent c ON c.granted AND c.since <= e.at AND e.at < c.until
+        WHERE e.n > 1 GROUP BY 1, 2 ORDER BY 2, 1
+        """,
+        {"edges": edges},
+    )
+    return await cursor.fetchall()
+
+
+async def uptime_course(connection: Connection, edges: list[datetime]) -> list[tuple[int, int, int]]:
+    """Return (n, devices that were heard, their hours with a sign of life) between each two edges."""
+    cursor = await connection.execute("SELECT * FROM uptime_in(%s::timestamptz[]) ORDER BY 1", [edges])
+    return await cursor.fetchall()
+
+
+async def least_heard(connection: Connection, stretch: Stretch, most: int) -> list[tuple[str, str, int]]:
+    """Return (device, kind, hours heard) of the devices that were heard in the fewest hours."""
+    facts = [stretch.since, stretch.until, most]
+    cursor = await connection.execute("SELECT * FROM uptime_worst(%s, %s, %s)", facts)
+    return await cursor.fetchall()
+
+
+@dataclass(frozen=True, slots=True)
 class Hour:
     """How many of the alerts that were raised in an hour (UTC's) came so far, and how soon."""
 

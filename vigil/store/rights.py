@@ -172,7 +172,15 @@ LESS: Final[dict[ProcessRole, dict[str, LiteralString]]] = {
 _TRIMMING: Final = ("trim_events", "trim_canary_events", "trim_canary_alerts", "trim_aggregates")
 _ACTING: Final = ("reseal_change", "erase_written")
 """Functions that change what is written once, each in one way alone: for the API, not for people's requests."""
-_CHECKING: Final = ("event_of", "heard_in", "heard_of", "withheld_of", "own_residents")
+_CHECKING: Final = (
+    "event_of",
+    "heard_in",
+    "heard_of",
+    "withheld_of",
+    "own_residents",
+    "uptime_in",
+    "uptime_worst",
+)
 EXECUTES: Final[dict[ProcessRole, tuple[str, ...]]] = {
     ProcessRole.PEOPLE: _CHECKING,
     ProcessRole.API: (*_CHECKING, *_TRIMMING, *_ACTING),

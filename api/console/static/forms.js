@@ -54,6 +54,7 @@ document.addEventListener("click", (event) => {
     submit(button, JSON.parse(button.dataset.body ?? "{}"), button);
   }
 });
+document.addEventListener("click", (event) => event.target.closest("[data-print]") && window.print());
 document.addEventListener("click", (event) => {
   const more = event.target.closest("[data-more]");
   if (!more) return;
