@@ -20,7 +20,7 @@ ifdef QUICK
 export QUICK
 endif
 
-.PHONY: up smoke test check stack-test faults bench bench-edge ops-check restore-drill accuracy sla drill console-test lock clean
+.PHONY: up smoke test check stack-test faults bench bench-edge ops-check restore-drill wheelhouse deb install-check accuracy sla drill console-test lock clean
 
 up: $(VENV)/.up
 	@$(PY) -m deploy.embedded
@@ -52,6 +52,14 @@ ops-check: $(VENV)/.dev
 # The database is destroyed under load, and brought back.
 restore-drill: $(VENV)/.dev
 	@$(PY) -m tests.restore
+
+# The pinned packages, hashes checked, for images and hosts; Debian packages of them (PART=platform|fallback|edge).
+PART ?= platform
+wheelhouse deb: $(VENV)/.dev
+	@$(PY) -m deploy.packages $@ $(if $(filter deb,$@),$(PART))
+
+install-check: $(VENV)/.dev
+	@PART=$(PART) $(PY) -m tests.install
 
 bench-edge: $(VENV)/.dev
 	@$(PY) -m tests.bench.edge

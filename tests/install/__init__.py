@@ -1,0 +1,1 @@
+"""An installation from a Debian package into an empty folder, seen to start."""
