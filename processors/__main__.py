@@ -45,6 +45,11 @@ if TYPE_CHECKING:
     from processors.intake import Handler
 
 BEAT_S = 5.0
+ALARM_HANDS = 2
+"""Batches of alarms under way at once: while the one waits for the database the other is computed, and
+an alarm waits for another box's batch half as often.  Readings have one: two would be smaller batches."""
+ALARM_BATCH = 500
+"""Most records in a batch of alarms: a larger one would keep the next for long, and gains nothing."""
 BEHIND = 10
 """How far a process that takes no alarms steps back from those that do, in the kernel's eyes: a batch of
 readings is work for tens of milliseconds, and whoever carries an alarm should not wait for its turn."""
@@ -109,7 +114,7 @@ def _opened(
         for lane in lanes
     ]
     ticking, *pools = [
-        open_pool(settings.database_dsn, purpose, 2, role=ProcessRole.PROCESSORS)
+        open_pool(settings.database_dsn, purpose, 1 + ALARM_HANDS, role=ProcessRole.PROCESSORS)
         for purpose in ("ticker", *lanes)
     ]
     ends = [end for lane in zip(consumers, pools, strict=True) for end in lane]
@@ -133,8 +138,9 @@ def _pipeline(
         handler,
         lambda: kafka.incarnation(settings, subscribed),
         utc_now,
-        batch=settings.batch_events,
+        batch=min(settings.batch_events, ALARM_BATCH) if lane == "alarm" else settings.batch_events,
         stall_s=settings.stall_s,
+        hands=ALARM_HANDS if lane == "alarm" else 1,
     )
 
 

@@ -32,9 +32,9 @@ from processors.decide import (
 )
 from processors.fusion import Episode
 from vigil import events, topics
-from vigil.events import Birth, FallSuspected, NodeState, Shed, Tombstone, derived_id
+from vigil.events import Birth, FallSuspected, NodeState, Reply, Shed, Tombstone, derived_id
 from vigil.receipts import StoredReceipt
-from vigil.store import alerts, detections, intake, nodes
+from vigil.store import alerts, configs, detections, intake, nodes
 from vigil.store.detections import Detection
 from vigil.store.intake import Dead, ShedRange
 from vigil.store.registry import refresh
@@ -126,15 +126,14 @@ class EventHandler:
         self._registry = registry
         self._scorer = scorer
         self._watched: frozenset[str] = frozenset()
+        self._refreshing = asyncio.Lock()
 
     async def handle(self, connection: Connection, records: Records, now: datetime) -> Taken:
         """Take a batch of events in.
 
         The models are asked while the database stores: they run in a thread, and both only wait.
         """
-        if await refresh(connection, self._registry):
-            self._watched = self._registry.zones_with("camera")
-            _show_modes(self._registry, self._scorer.versions)
+        await self._refresh(connection)
         arrived = sort(records, self._registry, now)
         accounting = await intake.account(connection, arrived.accounted, now)
         batch = await _undecided(connection, arrived, accounting)
@@ -162,6 +161,13 @@ class EventHandler:
     ) -> Taken:
         """Put events aside that could not be taken in."""
         return await _keep_dead(connection, self._registry, [dead_of(record, why) for record in records], now)
+
+    async def _refresh(self, connection: Connection) -> None:
+        """Bring the registry up to date; one at a time, so that nobody's older look overwrites a newer one."""
+        async with self._refreshing:
+            if await refresh(connection, self._registry):
+                self._watched = self._registry.zones_with("camera")
+                _show_modes(self._registry, self._scorer.versions)
 
     async def _store(self, connection: Connection, batch: Sorted) -> set[UUID]:
         """Store everything in its table, and return the ids of what is new."""
@@ -462,6 +468,7 @@ class StateHandler:
         births: dict[tuple[str, str], Birth] = {}
         given: dict[Key, int] = {}
         ended: set[Key] = set()
+        replies: list[tuple[str, Reply]] = []
         for record in records:
             topic = topics.parse(dict(record.headers)["topic"].decode())
             node = topic.address.node
@@ -472,9 +479,10 @@ class StateHandler:
                 _raise_to(given, {(node, end.boot, str(end.lane)): end.seq for end in birth.lanes})
                 ended |= {(node, end.boot, str(end.lane)) for end in _of_earlier_boots(birth)}
             else:
-                _log.info("reply", node=node, reply=record.value.decode("utf-8", "replace"))
+                replies.append((node, msgspec.json.decode(record.value, type=Reply)))
         await nodes.note_states(connection, states, now)
         await nodes.note_births(connection, births, now)
+        await configs.note_replies(connection, replies, now)
         await intake.note_given(connection, given, ended, now)  # once, sorted: all lock in one order
         return Taken()
 

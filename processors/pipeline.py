@@ -16,6 +16,8 @@ Rules
 6. A place moves on from where it was left, and from nowhere else: a database that was restored from
    a backup is behind it, and what it has lost is read again from there.
 7. With something to read and no movement for `stall_s`, the process ends and is restarted.
+8. A pipeline may have several hands.  Each has partitions of its own, and takes in their batches one after
+   the other as if it were alone; while the one waits for the database the other computes.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ class Progress:
     Attributes:
         records: Taken in since the start.
         moved_at: When it last moved, by the loop's clock.
-        in_hand: Records of the batch that is being taken in.
+        in_hand: Records of the batches that are being taken in.
         behind: Records known to wait in the log when it was last asked.
     """
 
@@ -118,7 +120,9 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         *,
         batch: int,
         stall_s: float,
+        hands: int = 1,
     ) -> None:
+        """Name the parts, the most records of a batch, and how many batches are under way at once."""
         self.name = name
         self.progress = Progress()
         self._consumer = consumer
@@ -129,13 +133,13 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._clock = clock
         self._batch = batch
         self._stall_s = stall_s
+        self._hands = hands
         self._claims: dict[TopicPartition, Claim] = {}
         self._next: dict[TopicPartition, int] = {}
         self._noted: dict[TopicPartition, int] = {}
         self._log_id = ""
         self._joined = False
         self._look_again = 0.0
-        self._compare_again = 0.0
 
     async def run(self, subscribed: Sequence[str]) -> None:
         """Take in for ever.
@@ -145,12 +149,21 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         """
         self._consumer.subscribe(list(subscribed), listener=self)
         self.progress.moved_at = _now()
+        try:
+            async with asyncio.TaskGroup() as hands:
+                for hand in range(self._hands):
+                    hands.create_task(self._work_with(hand), name=f"{self.name} {hand}")
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _work_with(self, hand: int) -> None:
+        compare_again = 0.0
         while True:
-            if not await self.step():
+            if not await self.step(hand):
                 await self._check_stall()
-            if _now() >= self._compare_again:
-                self._compare_again = _now() + LOOK_S
-                await self.compare()
+            if _now() >= compare_again:
+                compare_again = _now() + LOOK_S
+                await self.compare(hand)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Forget the claims; what is under way is stopped by the new owner's higher epoch."""
@@ -175,24 +188,38 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         unclaimed = self._consumer.assignment() - self._claims.keys()
         return f"{len(unclaimed)} partitions not claimed yet" if unclaimed else None
 
-    async def step(self) -> bool:
-        """Claim what was newly assigned, take in one batch; return whether there was work."""
-        await self._claim_assigned()
-        batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._batch)
-        records = [r for tp, some in batches.items() if tp in self._claims for r in some]
+    async def step(self, hand: int = 0) -> bool:
+        """Claim what was newly assigned to a hand, take in one batch; return whether there was work."""
+        await self._claim_assigned(hand)
+        records = await self._fetched(hand)
         if not records:
             return False
         batch_records.labels(self.name).observe(len(records))
-        self.progress.in_hand = len(records)
-        with batch_seconds.labels(self.name).time():
-            await self._take_in(records)
-        self.progress.in_hand = 0
+        self.progress.in_hand += len(records)
+        try:
+            with batch_seconds.labels(self.name).time():
+                await self._take_in(records)
+        finally:
+            self.progress.in_hand -= len(records)
         return True
+
+    def _of(self, hand: int) -> list[TopicPartition]:
+        """Return the assigned partitions that are a hand's own."""
+        return [tp for tp in self._consumer.assignment() if tp.partition % self._hands == hand]
+
+    async def _fetched(self, hand: int) -> list[Record]:
+        """Return the next records of a hand's partitions; none where none came in time."""
+        mine = self._of(hand)
+        if not mine and self._hands > 1:  # to name no partition would be to name all
+            await asyncio.sleep(POLL_MS / 1000)
+            return []
+        named = mine if self._hands > 1 else []
+        batches = await self._consumer.getmany(*named, timeout_ms=POLL_MS, max_records=self._batch)
+        return [r for tp, some in batches.items() if tp in self._claims for r in some]
 
     def _moved(self, count: int) -> None:
         progress = self.progress
         progress.records += count
-        progress.in_hand -= count
         progress.behind = max(0, progress.behind - count)
         progress.moved_at = _now()
 
@@ -200,8 +227,8 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         """Return how far it has come, for `/readyz`."""
         return Work(self.progress.records, self.progress.in_hand + self.progress.behind)
 
-    async def _claim_assigned(self) -> None:
-        unclaimed = [tp for tp in self._consumer.assignment() if tp not in self._claims]
+    async def _claim_assigned(self, hand: int) -> None:
+        unclaimed = [tp for tp in self._of(hand) if tp not in self._claims]
         if not unclaimed:
             return
         try:
@@ -322,21 +349,20 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             if self._claims.pop(partition, None) and partition in self._consumer.assignment():
                 self._consumer.pause(partition)
 
-    async def compare(self) -> None:
-        """Claim anew what the database does not have where it was left: it was restored meanwhile.
+    async def compare(self, hand: int = 0) -> None:
+        """Claim anew what the database does not have where a hand left it: it was restored meanwhile.
 
         Records would show it (rule 6), but none may come for long where the lost one was an alarm.
-        Between two steps nothing is under way, so that the two must agree.
+        Between two steps of a hand nothing of its own is under way, so that the two must agree.
         """
         try:
             async with self._pool.connection() as connection:
                 there = await intake.places(connection)
         except Unavailable:
             return
+        mine = {tp: self._claims[tp] for tp in self._of(hand) if tp in self._claims}
         elsewhere = [
-            tp
-            for tp, claim in self._claims.items()
-            if there.get(tuple(tp)) != Claim(claim.epoch, self._noted[tp])
+            tp for tp, claim in mine.items() if there.get(tuple(tp)) != Claim(claim.epoch, self._noted[tp])
         ]
         if elsewhere:
             _log.error("the database is not where it was left", pipeline=self.name, partitions=len(elsewhere))
@@ -358,7 +384,7 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
 
         The broker is asked, since a consumer that no longer fetches learns of nothing new.
         """
-        if _now() < self._look_again:
+        if _now() < self._look_again or self.progress.in_hand:  # another hand may wait for the database
             return
         self._look_again = _now() + LOOK_S
         waiting = await self._waiting()

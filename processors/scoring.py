@@ -20,14 +20,13 @@ from prometheus_client import Counter
 from processors.decide import Judged
 from processors.drift import Watch
 from processors.falls.explain import explain
+from processors.falls.features import windows_of
 from vigil.events import FallSuspected, PoseSuspected
 from vigil.modes import POSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
-
-    from numpy.typing import NDArray
 
     from processors.arrivals import Arrival
     from processors.falls.model import FallModel
@@ -95,7 +94,7 @@ class Scorer:
         """Return a version's word on each window; a score that is no number where it failed."""
         name, version = f"falls-{placement}", model.manifest.version
         try:
-            windows = _windows([data for _, data in worn])
+            windows = windows_of(data.accel_mg for _, data in worn)
             likely = model.score(windows)
             real = np.array([a.synthetic is None for a, _ in worn])
             devices = [(a.device.id, a.happened.date()) for a, _ in worn if a.synthetic is None]
@@ -113,10 +112,6 @@ def _together(versions: Sequence[Judged]) -> Judged:
     """Return the packaged model's word with those of the candidates beside it."""
     first, *others = versions
     return replace(first, others=tuple(others)) if others else first
-
-
-def _windows(worn: Iterable[FallSuspected]) -> NDArray[np.float32]:
-    return np.array([data.accel_mg for data in worn], np.float32).reshape(-1, 200, 3) / np.float32(1000)
 
 
 def _judge_pose(pose: PoseRule, data: PoseSuspected) -> Judged:

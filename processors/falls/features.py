@@ -12,6 +12,7 @@ with the peak at sample 100, and returns columns of length n by name.
 from __future__ import annotations
 
 import hashlib
+import struct
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -20,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import ArrayLike
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -39,6 +42,18 @@ BEFORE: Final = slice(0, 50)
 """The first second: what the wearer did before anything happened."""
 AFTER: Final = slice(150, 200)
 """The last second: how the wearer ended up."""
+_pack = struct.Struct(f"{3 * SAMPLES}h").pack
+
+
+def windows_of(samples: Iterable[Sequence[int]]) -> Floats:
+    """Return windows in g, shape (n, 200, 3), of what wearables send.
+
+    Args:
+        samples: Each 200 samples of x, y, z in milli-g, flattened.  Packed first, they take half of what
+            numpy takes for lists.
+    """
+    packed = b"".join([_pack(*one) for one in samples])
+    return np.frombuffer(packed, np.int16).reshape(-1, SAMPLES, 3).astype(np.float32) / np.float32(1000)
 
 
 def measure(windows: ArrayLike) -> Floats:
@@ -77,16 +92,17 @@ def schema_hash() -> str:
 def _columns(raw: Floats) -> Columns:
     """Return every feature by name."""
     accel = _within_range(raw)
+    planes = _planes(accel)
     size = _norm(accel)
     smooth = _smoothed(accel)
     calm = _norm(smooth)
     return (
-        _course(size, accel)
+        _course(size, planes)
         | _impact(size, calm)
         | _free_fall(calm)
         | _posture(smooth)
         | _rhythm(size)
-        | _quiet(accel)
+        | _quiet(planes)
         | _spread(calm)
     )
 
@@ -102,6 +118,17 @@ def _norm(vectors: Floats) -> Floats:
     """Return the lengths of vectors along the last axis."""
     lengths: Floats = np.sqrt(np.einsum("...i,...i->...", vectors, vectors))
     return lengths
+
+
+def _planes(vectors: Floats) -> Floats:
+    """Return x, y and z by themselves, shape (3, n, 200): sums along a window take a third of the time."""
+    return np.ascontiguousarray(vectors.transpose(2, 0, 1))
+
+
+def _restlessness(planes: Floats) -> Floats:
+    """Return the standard deviation over all axes, along the last dimension of planes."""
+    restless: Floats = np.sqrt(planes.var(axis=-1).sum(axis=0))
+    return restless
 
 
 def _unit(vectors: Floats) -> Floats:
@@ -136,10 +163,10 @@ def _segments(values: Floats) -> Floats:
     return values.reshape(len(values), SAMPLES // SEGMENT, SEGMENT, *values.shape[2:])
 
 
-def _course(size: Floats, accel: Floats) -> Columns:
+def _course(size: Floats, planes: Floats) -> Columns:
     """Follow the window by half seconds: level, movement, extremes."""
     parts = _segments(size)
-    shake = np.sqrt(_segments(accel).var(axis=2).sum(axis=2))
+    shake = _restlessness(planes.reshape(3, len(size), SAMPLES // SEGMENT, SEGMENT))
     return (
         _numbered("mean_g", parts.mean(axis=2))
         | _numbered("max_g", parts.max(axis=2))
@@ -187,7 +214,8 @@ def _free_fall(calm: Floats) -> Columns:
 
 def _posture(smooth: Floats) -> Columns:
     """Measure turns: between before and after, by half seconds, and along the way."""
-    lean = _unit(_segments(smooth).mean(axis=2))
+    halves = _planes(smooth).reshape(3, len(smooth), SAMPLES // SEGMENT, SEGMENT)
+    lean = _unit(np.moveaxis(halves.mean(axis=3), 0, 2))
     before, after = _unit(smooth[:, BEFORE].mean(axis=1)), _unit(smooth[:, AFTER].mean(axis=1))
     blow = _unit(smooth[:, PEAK - 3 : PEAK + 4].mean(axis=1))
     upright = np.einsum("nti,ni->nt", smooth, before)
@@ -228,15 +256,15 @@ def _rhythm(size: Floats) -> Columns:
     } | _numbered("band", np.stack(bands, axis=1))
 
 
-def _quiet(accel: Floats) -> Columns:
+def _quiet(planes: Floats) -> Columns:
     """Measure rest: how still before and after, and how soon after the blow."""
-    tenths = np.sqrt(accel.reshape(len(accel), 20, 10, 3).var(axis=2).sum(axis=2))
+    tenths = _restlessness(planes.reshape(3, -1, 20, 10))
     late = tenths[:, 11:]
     loud = late > 0.15
     last = np.where(loud.any(axis=1), late.shape[1] - loud[:, ::-1].argmax(axis=1), 0)
     return {
-        "still_before_g": np.sqrt(accel[:, BEFORE].var(axis=1).sum(axis=1)),
-        "still_after_g": np.sqrt(accel[:, AFTER].var(axis=1).sum(axis=1)),
+        "still_before_g": _restlessness(planes[:, :, BEFORE]),
+        "still_after_g": _restlessness(planes[:, :, AFTER]),
         "stillest_before_g": tenths[:, :8].min(axis=1),
         "stillest_after_g": late.min(axis=1),
         "loud_after_s": loud.sum(axis=1, dtype=np.float32) / 5,

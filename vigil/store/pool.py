@@ -152,7 +152,7 @@ class Pool:
             kwargs={
                 "autocommit": True,
                 "application_name": f"vigil-{self.name}",
-                "options": f"-c idle_in_transaction_session_timeout={_FROZEN_S}s{assume(self._role)}",
+                "options": f"-c timezone=UTC -c idle_in_transaction_session_timeout={_FROZEN_S}s{assume(self._role)}",
                 **_KEEPALIVE,
             },
         )

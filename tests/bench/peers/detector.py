@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from processors import fusion
 from processors.falls.explain import explain
+from processors.falls.features import windows_of
 from processors.falls.model import FallModel
 from processors.fusion import Episode, Evidence
 from vigil import events
@@ -29,7 +29,7 @@ def read(payload: bytes) -> tuple[Envelope, FallSuspected]:
 
 def scores(data: Sequence[FallSuspected]) -> list[tuple[float, dict[str, str]]]:
     """Score windows together, and say why."""
-    windows = np.array([d.accel_mg for d in data], np.float32).reshape(-1, 200, 3) / 1000
+    windows = windows_of(d.accel_mg for d in data)
     return list(zip(_model.score(windows).tolist(), explain(windows), strict=True))
 
 

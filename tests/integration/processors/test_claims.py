@@ -52,7 +52,7 @@ class FakeConsumer:
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, 5)
 
-    async def getmany(self, **_limits: int) -> dict[TopicPartition, list[Any]]:
+    async def getmany(self, *_of: TopicPartition, **_limits: int) -> dict[TopicPartition, list[Any]]:
         return {}
 
 
@@ -76,7 +76,7 @@ def consumer() -> FakeConsumer:
 
 
 @asynccontextmanager
-async def pipeline_on(database: str, consumer: FakeConsumer) -> AsyncIterator[Pipeline]:
+async def pipeline_on(database: str, consumer: FakeConsumer, hands: int = 1) -> AsyncIterator[Pipeline]:
     async with open_pool(SecretStr(database), "claims", 2) as pool:
         yield Pipeline(
             "alarm",
@@ -88,6 +88,7 @@ async def pipeline_on(database: str, consumer: FakeConsumer) -> AsyncIterator[Pi
             lambda: datetime.now(UTC),  # noqa: TID251 - the test is its own __main__
             batch=10,
             stall_s=30,
+            hands=hands,
         )
 
 
@@ -150,3 +151,27 @@ async def test_a_database_that_was_restored_is_read_on_from_where_it_is(
         await pipeline.step()
         assert consumer.sought == {ONE: 2}
         assert consumer.paused == set()
+
+
+async def test_a_hand_claims_and_compares_its_own_partitions_alone(
+    database: str, consumer: FakeConsumer
+) -> None:
+    other = TopicPartition(ALARM, 1)
+    async with pipeline_on(database, consumer, hands=2) as pipeline:
+        consumer.assigned, consumer.paused = {ONE, other}, {ONE, other}
+        await pipeline.step(0)
+        assert consumer.paused == {other}
+        await pipeline.step(1)
+        assert consumer.paused == set()
+        await pipeline.compare(0)
+        await pipeline.compare(1)
+        assert consumer.paused == set()
+
+
+async def test_a_hand_without_partitions_takes_nothing_of_the_others(
+    database: str, consumer: FakeConsumer
+) -> None:
+    async with pipeline_on(database, consumer, hands=2) as pipeline:
+        consumer.assigned = {ONE}
+        assert not await pipeline.step(1)
+        assert consumer.sought == {}

@@ -43,12 +43,12 @@ class Log:
             kafka_bootstrap=addresses.kafka_bootstrap, kafka_idempotent=addresses.kafka_idempotent
         )
 
-    async def write(self, *values: bytes | None) -> None:
-        """Append records of node n1, received at `NOW`."""
+    async def write(self, *values: bytes | None, partition: int | None = None) -> None:
+        """Append records of node n1, received at `NOW`; to its own partition unless another is named."""
         stamp = int(NOW.timestamp() * 1000)
         async with kafka.producer(self.settings, "test") as producer:
             for value in values:
-                await producer.send_and_wait(ALARM, value, b"n1", timestamp_ms=stamp)
+                await producer.send_and_wait(ALARM, value, b"n1", partition, timestamp_ms=stamp)
 
     async def told(self) -> str:
         """Return the log's id, or the one that a test makes it have."""
@@ -73,7 +73,9 @@ class Log:
         return [receipt.stored for record in records for receipt in receipts.decode(record.value)]
 
     @asynccontextmanager
-    async def member(self, handler: Any, *, batch: int = 100, joins: bool = False) -> AsyncIterator[Pipeline]:
+    async def member(
+        self, handler: Any, *, batch: int = 100, joins: bool = False, hands: int = 1
+    ) -> AsyncIterator[Pipeline]:
         """A pipeline that a test steps: alone with every partition, or as a member of a group.
 
         To join a group takes seconds, so only the tests that are about it do.
@@ -93,6 +95,7 @@ class Log:
                 lambda: NOW,
                 batch=batch,
                 stall_s=30,
+                hands=hands,
             )
             if joins:
                 consumer.subscribe([ALARM], listener=pipeline)
@@ -151,6 +154,46 @@ async def test_what_is_written_twice_is_stored_once_and_receipted_twice(
     given = await log.receipts()
     assert given.count(3) >= 2
     assert await log.query("SELECT sum(evidence)::int FROM alert") == [(4,)]
+
+
+class HeldUp:
+    """Keeps the batches of one partition waiting, as a database would that is slow to answer."""
+
+    def __init__(self, handler: EventHandler, partition: int) -> None:
+        self._handler, self._partition = handler, partition
+        self.release = asyncio.Event()
+
+    async def handle(self, connection: Any, records: Any, now: Any) -> Any:
+        if records[0].partition == self._partition:
+            await self.release.wait()
+        return await self._handler.handle(connection, records, now)
+
+
+async def test_while_one_hand_waits_for_the_database_the_other_goes_on(
+    log: Log, handler: EventHandler
+) -> None:
+    held, ended = HeldUp(handler, 0), asyncio.Event()
+    await log.write(*calls(1, 2), partition=0)
+    await log.write(*calls(3, 4), partition=1)
+    async with log.member(held, hands=2) as pipeline:
+
+        async def hand(number: int) -> None:
+            while not ended.is_set():
+                await pipeline.step(number)
+
+        async def reached(wanted: list[int]) -> None:
+            while await log.stored() != wanted:  # noqa: ASYNC110 - the database tells nobody
+                await asyncio.sleep(0.01)
+
+        async with asyncio.TaskGroup() as hands:
+            hands.create_task(hand(0))
+            hands.create_task(hand(1))
+            await reached([3, 4])
+            assert pipeline.work().waiting >= 2
+            held.release.set()
+            await reached([1, 2, 3, 4])
+            ended.set()
+    assert max(await log.receipts()) == 4
 
 
 async def test_the_next_member_goes_on_where_the_last_one_stopped(log: Log, handler: EventHandler) -> None:
