@@ -240,6 +240,7 @@ ROUTES: Final[dict[str, Need]] = {
     "POST /preferences": Open.ANYBODY,
     "GET /": Open.ANYBODY,
     "GET /alerts/{alert}": Open.ANYBODY,
+    "GET /alerts/{alert}/day": (May.SEE_ALERTS, May.SEE_PEOPLE),
     "GET /worker.js": Open.ANYBODY,
     "GET /round": May.SEE_PEOPLE,
     "GET /community": May.SEE_PEOPLE,

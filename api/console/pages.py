@@ -1,4 +1,4 @@
-"""The console's pages: sign in, the board, one alert.
+"""The console's pages: sign in and the board.
 
 Neighbours: the templates beside this module, `api.alerts` for what they show, `static/` for
 the modules that keep them live.  Forms carry the session's CSRF token as a field; signing in
@@ -13,7 +13,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Request
@@ -23,13 +22,12 @@ from starlette.staticfiles import StaticFiles
 
 from api import auth
 from api.access import GRANTS, Identity, May, Role
-from api.alerts import list_alerts, read_detail
-from api.console import trace
+from api.alerts import list_alerts
 from api.console.catalogue import HTML_LANGUAGE, LANGUAGES, choose, for_modules, translator
 from api.problems import Denied
 from api.services import Services, ServicesDep
 from api.sessions import set_cookie
-from vigil.store import board, escalation, overview
+from vigil.store import board
 
 THEMES: Final = ("night", "day")
 _YEAR_S: Final = int(timedelta(days=365).total_seconds())
@@ -143,38 +141,6 @@ async def board_page(request: Request, services: ServicesDep) -> Response:
     return render(request, "board.html", identity=identity, community=community, data=data)
 
 
-@router.get("/alerts/{alert}")
-async def alert_page(request: Request, services: ServicesDep, alert: UUID) -> Response:
-    """Show one alert with why, trace, resident and history."""
-    identity = await auth.identify(services, request)
-    if identity is None:
-        return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
-    auth.require(identity, May.SEE_ALERTS)
-    detail = await read_detail(services, identity, alert)
-    community, zone = await about(services)
-    data = page_data(request, identity, zone) | {
-        "alerts": [detail.model_dump(mode="json", exclude={"transitions", "detections"})],
-        "change": None,
-    }
-    async with services.scoped(identity) as connection:
-        notices = await escalation.notices_of(connection, alert)
-        resident = detail.resident.id if detail.resident else None
-        before = await overview.earlier(connection, resident, alert) if resident else []
-    traces = {d.id: _trace(d.event_data) for d in detail.detections}
-    return render(
-        request,
-        "alert.html",
-        identity=identity,
-        community=community,
-        data=data,
-        alert=detail,
-        traces=traces,
-        notices=notices,
-        earlier=before,
-        local=local_time(zone),
-    )
-
-
 async def about(services: Services) -> tuple[str, str]:
     """Return the community's name (all of them, where there are several) and its time zone."""
     async with services.pool.connection() as connection:
@@ -240,11 +206,6 @@ EDIT_ROOMS: Final[tuple[tuple[str, str, May], ...]] = (
 def edit_rooms(identity: Identity) -> list[tuple[str, str]]:
     """List the pages for editing that somebody can go to."""
     return [(path, name) for path, name, need in EDIT_ROOMS if identity.may(need)]
-
-
-def _trace(data: dict[str, Any] | None) -> trace.Trace | None:
-    samples = (data or {}).get("accel_mg")
-    return trace.draw(samples, (data or {}).get("rate_hz", 50)) if samples else None
 
 
 def local_time(zone: str) -> Any:

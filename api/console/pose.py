@@ -62,11 +62,12 @@ def draw(keypoints: Sequence[Sequence[int]], rate_hz: float, aspect: float) -> S
     seen = [point for frame in frames for point in frame.values()]
     if not seen or rate_hz <= 0:
         return None
-    left, top = min(x for x, _ in seen), min(y for _, y in seen)
-    wide, high = max(x for x, _ in seen) - left, max(y for _, y in seen) - top
+    top = min(y for _, y in seen)
+    wide = max(right - left for left, right in map(_across, frames))
+    high = max(y for _, y in seen) - top
     scale = min((CELL - 2 * _PAD) / max(wide, 1e-6), (HEIGHT - 2 * _PAD) / max(high, 1e-6))
     figures = tuple(
-        _figure(frames[index], (left, top), scale, number, index / rate_hz)
+        _figure(frames[index], top, scale, number, index / rate_hz)
         for number, index in enumerate(_chosen(len(frames)))
     )
     return Strip(figures, CELL * len(figures))
@@ -81,15 +82,23 @@ def _points(frame: Sequence[int], aspect: float) -> dict[int, Point]:
     }
 
 
+def _across(points: dict[int, Point]) -> tuple[float, float]:
+    """Return the left and the right end of a body."""
+    xs = [x for x, _ in points.values()] or [0.0]
+    return min(xs), max(xs)
+
+
 def _chosen(frames: int) -> list[int]:
     """Choose frames evenly, the first and the last among them."""
     figures = min(FIGURES, frames)
     return [round(n * (frames - 1) / max(figures - 1, 1)) for n in range(figures)]
 
 
-def _figure(points: dict[int, Point], origin: Point, scale: float, number: int, seconds: float) -> Figure:
+def _figure(points: dict[int, Point], top: float, scale: float, number: int, seconds: float) -> Figure:
+    """Draw a body in the middle of its cell, at the height where the camera saw it."""
+    middle = sum(_across(points)) / 2
     moved = {
-        n: (number * CELL + _PAD + (x - origin[0]) * scale, _PAD + (y - origin[1]) * scale)
+        n: ((number + 0.5) * CELL + (x - middle) * scale, _PAD + (y - top) * scale)
         for n, (x, y) in points.items()
     }
     lines = [(moved[a], moved[b]) for a, b in BONES if a in moved and b in moved]

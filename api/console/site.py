@@ -9,10 +9,10 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from api.console import community, editor, errands, manager, people, sheet, staffing
+from api.console import alert, community, editor, errands, manager, people, sheet, staffing
 
 PAGES: Final = (
-    *(community.router, manager.router, errands.router, sheet.router, sheet.notes_router),
+    *(alert.router, community.router, manager.router, errands.router, sheet.router, sheet.notes_router),
     *(people.router, staffing.router, editor.router),
 )
 

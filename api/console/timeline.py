@@ -19,6 +19,8 @@ ROW: Final = 34
 BEFORE: Final = timedelta(hours=24)
 AFTER: Final = timedelta(hours=1)
 EVERY_H: Final = 3
+ITSELF: Final = timedelta(minutes=1)
+"""What was heard so shortly before the event is the event itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def draw(
         _lane(kind, n, [_x(at, since, until) for at, k in inside if k == kind])
         for n, kind in enumerate(kinds)
     )
-    before = [at for at, _ in inside if at < event]
+    before = [at for at, _ in inside if at < event - ITSELF]
     quiet = event - max(before) if before else None
     return TimeLine(lanes, _marks(since, until, zone), len(kinds) * ROW, _x(event, since, until), quiet)
 

@@ -2,6 +2,7 @@
    seen, and says what became of it. */
 
 import { data, h, t } from "./dom.js";
+import { put } from "./queue.js";
 import { headline, place } from "./words.js";
 
 const NOTICE_MS = 6000;
@@ -13,8 +14,16 @@ export function say(text, kind = "") {
   return notice;
 }
 
+const PATHS = {
+  note: (alert) => `alerts/${alert.id}/notes`,
+  hand_over: (alert) => `alerts/${alert.id}/offers`,
+  take_over: (alert) => `offers/${alert.offer.id}/accept`,
+  give_back: (alert) => `offers/${alert.offer.id}/return`,
+};
+
 async function send(alert, action, body) {
-  return fetch(`/api/v1/alerts/${alert.id}/${action}`, {
+  const path = PATHS[action]?.(alert) ?? `alerts/${alert.id}/${action}`;
+  return fetch(`/api/v1/${path}`, {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-CSRF-Token": data.csrf, "If-Match": `"${alert.version}"` },
     body: JSON.stringify(body),
@@ -39,11 +48,11 @@ function ask(id, alert, digits) {
   dialog.addEventListener("keydown", byDigit);
   dialog.returnValue = "";
   dialog.showModal();
-  dialog.querySelector(digits ? ".choices button" : "input")?.focus();
+  dialog.querySelector(digits ? ".choices button" : "select, input")?.focus();
   return new Promise((done) => {
     dialog.addEventListener("close", () => {
       dialog.removeEventListener("keydown", byDigit);
-      done(dialog.returnValue ? [dialog.returnValue, form.elements.reason.value] : null);
+      done(dialog.returnValue ? [dialog.returnValue, form.elements.reason.value.trim(), form.elements.to?.value] : null);
     }, { once: true });
   });
 }
@@ -55,17 +64,51 @@ const QUESTIONS = {
     const answer = await ask("resolve", alert, true);
     return answer && { outcome: answer[0], reason: answer[1] };
   },
+  async note(alert) {
+    const answer = await ask("note", alert, false);
+    return answer && { note: answer[1] };
+  },
+  async hand_over(alert) {
+    if (!await fillColleagues(alert)) return null;
+    const answer = await ask("hand-over", alert, false);
+    return answer && { account: answer[2], note: answer[1] };
+  },
+  take_over: async () => ({}),
+  give_back: async () => ({}),
   async silence(alert) {
     const answer = await ask("silence", alert, false);
     return answer && { minutes: Number(answer[0]), reason: answer[1] };
   },
 };
 
+/* Who could take it over, who is on duty first; false where that is not to be had. */
+async function fillColleagues(alert) {
+  const answer = await fetch(`/api/v1/alerts/${alert.id}/colleagues`).catch(() => null);
+  const found = answer?.ok ? await answer.json() : null;
+  if (!found?.length) {
+    say(t("js.failed", { why: t(found ? "js.no_colleague" : "js.offline") }), "bad");
+    return false;
+  }
+  document.querySelector("#hand-over select").replaceChildren(...found.map((one) =>
+    h("option", { value: one.account }, one.on_duty ? t("js.on_duty", { name: one.name }) : one.name)));
+  return true;
+}
+
+/* A note is not lost for want of the platform: it is sent when that is back. */
+function keepNote(alert, body) {
+  put(`/api/v1/alerts/${alert.id}/notes`, body, `${t("action.note")} · ${headline(alert)}`);
+  say(t("queue.waits"), "good");
+}
+
 /* Do it; returns the alert as it stands afterwards, or null where nothing is known. */
 export async function act(action, alert) {
   const body = await QUESTIONS[action](alert);
   if (!body) return null;
   const answer = await send(alert, action, body).catch(() => null);
+  if (action === "note" && (!answer || answer.status >= 500)) {
+    keepNote(alert, body);
+    return null;
+  }
   if (!answer) {
     say(t("js.failed", { why: t("js.offline") }), "bad");
     return null;

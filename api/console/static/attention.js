@@ -2,7 +2,7 @@
    that reading one alert never hides the next. */
 
 import { h, icon, t } from "./dom.js";
-import { age, headline, iconOf, place, timeOfDay } from "./words.js";
+import { age, headline, iconOf, offeredToMe, place, timeOfDay } from "./words.js";
 
 const SAY_AFTER_MS = 15000;
 export const PAPER_AFTER_MS = 45000;
@@ -40,11 +40,19 @@ export class Attention {
     this.draw();
   }
 
+  /* What a change of an alert asks of this person: a new critical one, or one that is offered to them. */
+  heard(alert, action) {
+    const critical = alert.priority === "critical" && !alert.holder && ["raise", "reopen"].includes(action);
+    if (critical || (action === "offer" && offeredToMe(alert))) this.press(alert);
+    this.follow(alert);
+  }
+
   /* It changed: taken, closed and silenced ones press no more. */
   follow(alert) {
     const known = [this.pressing, this.asking].find((each) => each.has(alert.id));
     if (!known) return;
-    if (alert.holder || ["resolved", "reviewed", "silenced"].includes(alert.state)) this.release(alert.id);
+    const seenTo = alert.holder && !offeredToMe(alert);
+    if (seenTo || ["resolved", "reviewed", "silenced"].includes(alert.state)) this.release(alert.id);
     else known.set(alert.id, alert);
     this.draw();
   }
@@ -72,13 +80,13 @@ export class Attention {
     this.banner.replaceChildren(
       icon(iconOf(first)),
       h("div", { class: "banner-text" },
-        h("p", { class: "banner-kicker" }, t("js.new_critical"), " · ", this.age,
+        h("p", { class: "banner-kicker" }, offeredToMe(first) ? t("js.offered_you", { name: first.holder.name }) : t("js.new_critical"), " · ", this.age,
           more ? h("span", { class: "more" }, t("js.more", { count: more })) : null,
           first.synthetic ? h("span", { class: "label synthetic" }, t(`synthetic.${first.synthetic}`)) : null),
         h("p", { class: "banner-what" }, headline(first)),
         h("p", { class: "banner-where" }, place(first))),
       h("div", { class: "banner-buttons" },
-        h("button", { class: "primary", onclick: () => this.take(first) }, t("action.acknowledge"), h("kbd", { "aria-hidden": "true" }, "T")),
+        h("button", { class: "primary", onclick: () => this.take(first) }, t(offeredToMe(first) ? "action.take_over" : "action.acknowledge"), h("kbd", { "aria-hidden": "true" }, "T")),
         h("button", { class: "quiet", onclick: () => this.show(first) }, t("action.open"))));
     this.tick();
   }

@@ -2,18 +2,21 @@
    officer's eye and a tap under way keep their hold; only what is in it is exchanged. */
 
 import { data, h, icon, t } from "./dom.js";
-import { age, headline, holder, iconOf, place, sentence, timeOfDay, who } from "./words.js";
+import { age, headline, holder, iconOf, isMine, offeredToMe, offerOf, place, sentence, timeOfDay, who } from "./words.js";
 
-const KEYS = { acknowledge: "T", attend: "A", resolve: "R", silence: "S" };
-const NEEDS = { acknowledge: "take", attend: "take", resolve: "take", silence: "silence" };
+const KEYS = {
+  take_over: "T", give_back: "", acknowledge: "T", attend: "A", resolve: "R", hand_over: "H", silence: "S", note: "N",
+};
+const NEEDS = { silence: "silence" };  // everything else needs "take"
 const SETTLE_MS = 450;
 const LATE_MS = { critical: 60_000, high: 300_000 };
 
 export class Card {
-  constructor(alert, { act, fresh }) {
+  constructor(alert, { act, fresh, whole = false }) {
     this.act = act;
     this.fresh = fresh;
     this.movedAt = 0;
+    this.whole = whole;
     this.element = h("article", { class: "card", tabindex: "0", "data-id": alert.id });
     this.element.addEventListener("click", (event) => this.#clicked(event));
     this.show(alert);
@@ -22,9 +25,10 @@ export class Card {
   show(alert) {
     const focused = this.element.contains(document.activeElement) && document.activeElement.dataset.action;
     this.alert = alert;
+    this.offer = offerOf(alert);
     Object.assign(this.element.dataset, {
       priority: alert.priority, state: alert.state, version: alert.version,
-      fresh: this.fresh && !alert.holder,
+      fresh: this.fresh && !alert.holder, offered: offeredToMe(alert),
     });
     this.element.setAttribute("aria-label", `${t(`priority.${alert.priority}`)}: ${headline(alert)}, ${place(alert)}`);
     this.age = h("time", { class: "age", datetime: alert.raised_at });
@@ -36,6 +40,7 @@ export class Card {
   }
 
   tick(now) {
+    if (this.offer && !offerOf(this.alert)) this.show(this.alert);
     const waited = now - Date.parse(this.alert.raised_at);
     this.age.textContent = age(waited);
     this.element.dataset.late = !this.alert.holder && waited > (LATE_MS[this.alert.priority] ?? Infinity);
@@ -87,7 +92,7 @@ export class Card {
   /* Buttons stay while they say the same: one that is exchanged between press and release
      would lose the tap. */
   #renewButtons() {
-    const possible = this.alert.actions.filter((a) => NEEDS[a] && data.may.includes(NEEDS[a]));
+    const possible = possibleFor(this.alert, this.whole);
     if (this.buttons?.dataset.offers === possible.join()) return;
     const renewed = this.#buttons(possible);
     if (this.buttons) this.buttons.replaceWith(renewed);
@@ -96,11 +101,30 @@ export class Card {
   }
 
   #buttons(possible) {
-    const main = possible.includes("acknowledge") ? "acknowledge" : possible.includes("attend") ? "attend" : "resolve";
+    const main = ["take_over", "acknowledge", "attend", "resolve"].find((action) => possible.includes(action));
     return h("div", { class: "buttons", "data-offers": possible.join() },
-      ...Object.keys(KEYS).filter((a) => possible.includes(a)).map((action) =>
-        h("button", { class: action === main ? "primary" : action === "silence" ? "quiet" : "", "data-action": action, "aria-keyshortcuts": KEYS[action] },
-          t(`action.${action}`), h("kbd", { "aria-hidden": "true" }, KEYS[action]))),
+      ...possible.map((action) =>
+        h("button", { class: action === main ? "primary" : ["silence", "note"].includes(action) ? "quiet" : "", "data-action": action, "aria-keyshortcuts": KEYS[action] || null },
+          t(`action.${action}`), KEYS[action] ? h("kbd", { "aria-hidden": "true" }, KEYS[action]) : null)),
       h("a", { class: "button quiet", href: `/alerts/${this.alert.id}`, "data-action": "open" }, t("action.open")));
   }
+}
+
+/* What this person may do to an alert now, in the order of the buttons; notes on its own page alone,
+   and by key. */
+export function possibleFor(alert, whole) {
+  const mine = isMine(alert) && ["acknowledged", "attending"].includes(alert.state);
+  const possible = [
+    ...(offeredToMe(alert) ? ["take_over", "give_back"] : []),
+    ...alert.actions,
+    ...(mine ? ["hand_over"] : []),
+    ...(whole ? ["note"] : []),
+  ];
+  return Object.keys(KEYS).filter((a) => possible.includes(a) && data.may.includes(NEEDS[a] ?? "take"));
+}
+
+/* The step that a key asks for, if it is possible now. */
+export function byKey(key, alert) {
+  const letter = key.length === 1 ? key.toUpperCase() : "";
+  return letter ? possibleFor(alert, true).find((action) => KEYS[action] === letter) : undefined;
 }

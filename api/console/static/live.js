@@ -5,7 +5,7 @@
    told every second how long nothing has been heard: 15 s are said aloud, 45 s mean paper. */
 
 const ACTIONS = ["raise", "join", "notify", "deliver", "acknowledge", "attend", "silence", "reopen",
-  "give_up", "hand_to_fallback", "resolve", "review"];
+  "give_up", "hand_to_fallback", "resolve", "review", "note", "offer", "take_over", "give_back"];
 const AGAIN_MS = 2000;
 
 export class Live {

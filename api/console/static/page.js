@@ -7,12 +7,12 @@ import { data } from "./dom.js";
 import "./forms.js";
 import { Sound } from "./sound.js";
 import { watch } from "./watch.js";
-import { isOpen } from "./words.js";
+import { isOpen, offeredToMe } from "./words.js";
 
 if (data.may.includes("see_alerts")) {
   const attention = new Attention(new Sound(() => {}), {
     take: async (alert) => {
-      const after = await act("acknowledge", alert);
+      const after = await act(offeredToMe(alert) ? "take_over" : "acknowledge", alert);
       if (after) attention.follow(after);
     },
     show: (alert) => { location.href = `/alerts/${alert.id}`; },
@@ -20,8 +20,8 @@ if (data.may.includes("see_alerts")) {
   document.addEventListener("keydown", (event) => event.key === "Escape" && attention.hush());
   watch({
     onChange: (alert, action) => {
-      if (["raise", "reopen"].includes(action) && alert.priority === "critical" && isOpen(alert)) attention.press(alert);
-      attention.follow(alert);
+      if (isOpen(alert)) attention.heard(alert, action);
+      else attention.follow(alert);
     },
     onReload: () => {},
   });

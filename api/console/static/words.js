@@ -45,7 +45,15 @@ export const who = (alert) => alert.resident?.name ?? null;
 export const headline = (alert) => [t(`kind.${alert.kind}`), who(alert)].filter(Boolean).join(" · ");
 export const sentence = (alert) => alert.summary[data.language.slice(0, 2)] ?? alert.summary.en ?? "";
 
+/* The holder's offer to a colleague, while it stands. */
+export const offerOf = (alert) =>
+  alert.offer && Date.parse(alert.offer.until) > Date.now() ? alert.offer : null;
+export const offeredToMe = (alert) => offerOf(alert)?.to.actor === data.me;
+export const isMine = (alert) => alert.holder?.actor === data.me;
+
 export function holder(alert) {
   if (!alert.holder) return null;
-  return alert.holder.actor === data.me ? t("js.you") : t("js.by", { name: alert.holder.name });
+  const name = isMine(alert) ? t("js.you") : t("js.by", { name: alert.holder.name });
+  const offer = offerOf(alert);
+  return offer ? t("js.offered", { name, to: offeredToMe(alert) ? t("js.you") : offer.to.name }) : name;
 }

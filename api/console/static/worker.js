@@ -55,13 +55,32 @@ const kept = (path) => caches.open(CACHE).then((cache) => cache.match(path));
 self.addEventListener("push", (event) => {
   const told = event.data?.json() ?? {};
   event.waitUntil(self.registration.showNotification(told.title ?? "Vigil", {
-    body: told.body ?? "", tag: told.alert, icon: "/static/icon.svg", requireInteraction: true,
+    body: told.body ?? "", tag: told.alert, icon: "/static/icon.svg", requireInteraction: Boolean(told.alert),
     renotify: Boolean(told.alert), data: told.alert ?? null,
-  }));
+  }).then(() => told.receipt && receipt(told.receipt)));
 });
+
+/* "Delivered" is what a device says that shows it, not the push service that has taken it. */
+function receipt(path) {
+  if (!path.startsWith("/api/v1/receipts/")) return null;
+  return fetch(path, {
+    method: "POST",
+    credentials: "omit",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ status: "delivered" }),
+  }).catch(() => null);
+}
 
 self.addEventListener("notificationclick", (event) => {
   event.notification.close();
   const path = event.notification.data ? `/alerts/${event.notification.data}` : "/";
-  event.waitUntil(self.clients.openWindow(path));
+  event.waitUntil(show(path));
 });
+
+/* In a window of the console that is open already, else in a new one. */
+async function show(path) {
+  const [open] = await self.clients.matchAll({ type: "window" });
+  if (!open) return self.clients.openWindow(path);
+  await open.focus();
+  return open.navigate(path);
+}
