@@ -7,6 +7,7 @@ are never committed to Kafka: they live in PostgreSQL beside the results.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
-from vigil.errors import Unavailable
+from vigil.errors import Misconfigured, Unavailable
 from vigil.logid import LogIdRequest, log_id
 from vigil.topics import KAFKA_TOPICS
 
@@ -39,11 +40,53 @@ PARTITIONS: Final = 6
 """Of each topic when we create it; a city sets its own."""
 
 
+def access(settings: KafkaSettings) -> dict[str, Any]:
+    """Return where the brokers are, how we know them, and how they know us.
+
+    Raises:
+        Misconfigured: A password without TLS, half of a pair, or a file that cannot be read.
+    """
+    _refuse_halves(settings)
+    asked: dict[str, Any] = {"bootstrap_servers": settings.kafka_bootstrap}
+    if settings.kafka_ca is None:
+        return asked
+    asked |= {"security_protocol": "SSL", "ssl_context": _context(settings)}
+    if settings.kafka_username and settings.kafka_password:
+        asked |= {
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_plain_username": settings.kafka_username,
+            "sasl_plain_password": settings.kafka_password.get_secret_value(),
+        }
+    return asked
+
+
+def _refuse_halves(settings: KafkaSettings) -> None:
+    for one, other in (("cert", "key"), ("key", "cert"), ("username", "password"), ("password", "username")):
+        if getattr(settings, f"kafka_{one}") and not getattr(settings, f"kafka_{other}"):
+            raise Misconfigured(
+                f"VIGIL_KAFKA_{other.upper()}", f"is missing beside VIGIL_KAFKA_{one.upper()}"
+            )
+    if settings.kafka_ca is None and (settings.kafka_cert or settings.kafka_username):
+        raise Misconfigured("VIGIL_KAFKA_CA", "is missing: we show ourselves over TLS alone")
+
+
+def _context(settings: KafkaSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.kafka_ca)
+        if settings.kafka_cert:
+            context.load_cert_chain(settings.kafka_cert, settings.kafka_key)
+    except (OSError, ssl.SSLError) as error:
+        files = "VIGIL_KAFKA_CA, VIGIL_KAFKA_CERT or VIGIL_KAFKA_KEY"
+        raise Misconfigured(files, f"cannot be used: {error}") from None
+    return context
+
+
 @asynccontextmanager
 async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIOKafkaProducer]:
     """Open a producer that counts a message as sent when every in-sync replica has it."""
     client = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap,
+        **access(settings),
         client_id=client_id,
         metadata_max_age_ms=METADATA_MS,
         acks="all",
@@ -84,7 +127,7 @@ async def consumer(
             some fifty events, so one for every handful would keep them from the alarms.
     """
     client = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
+        **access(settings),
         client_id=client_id,
         metadata_max_age_ms=METADATA_MS,
         group_id=group,
@@ -133,7 +176,7 @@ async def create_topics(settings: KafkaSettings, partitions: int = PARTITIONS, r
     Raises:
         Unavailable: Kafka does not answer.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**access(settings))
     try:
         await admin.start()
         existing = set(await admin.list_topics())
@@ -166,7 +209,7 @@ async def incarnation(settings: KafkaSettings, subscribed: Sequence[str] = KAFKA
     """
     if settings.kafka_incarnation:
         return settings.kafka_incarnation
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=5_000)
+    admin = AIOKafkaAdminClient(**access(settings), request_timeout_ms=5_000)
     try:
         await admin.start()
         return log_id(await admin._send_request(LogIdRequest(subscribed)))  # noqa: SLF001 - what its own calls do

@@ -65,11 +65,19 @@ class KafkaSettings(_Settings):
         kafka_idempotent: Off: an idempotent producer of aiokafka never recovers when a broker has
             lost its sequence, and events are recognised by their ids anyway (decision 0002).
         kafka_incarnation: What tells this log from another; empty asks the broker.
+        kafka_ca: Who signs the brokers' certificates; with it everything goes over TLS.
+        kafka_cert: Our own certificate, with `kafka_key`, where brokers ask for one.
+        kafka_username: Ours there, by SCRAM-SHA-512 with `kafka_password`; over TLS alone.
     """
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_idempotent: bool = False
     kafka_incarnation: str = ""
+    kafka_ca: Path | None = None
+    kafka_cert: Path | None = None
+    kafka_key: Path | None = None
+    kafka_username: str | None = None
+    kafka_password: SecretStr | None = None
 
 
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^@:/,?\s\[\]]*)(:\d+)?"

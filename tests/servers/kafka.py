@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from deploy.embedded.servers import HOST, ServerError, ServerProcess, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 START: Final = Path(__file__).parents[2] / "deploy/kafka/start"
 QUICK: Final = "-Xms64m -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
@@ -31,11 +31,14 @@ class ApacheKafka(ServerProcess):
 
     name: ClassVar[str] = "kafka"
 
-    def __init__(self, folder: Path, port: int = 0, *, jvm: str = QUICK) -> None:
-        """Name its folder, its port (0: a free one), and the options of its Java machine."""
+    def __init__(
+        self, folder: Path, port: int = 0, *, jvm: str = QUICK, more: Mapping[str, str] | None = None
+    ) -> None:
+        """Name its folder, its port (0: a free one), the options of its Java machine, and more variables."""
         super().__init__(folder, port)
         self._controller_port = free_port()
         self._jvm = jvm
+        self._more = more or {}
 
     def _prepare(self) -> Sequence[str]:
         reason = missing()
@@ -44,7 +47,8 @@ class ApacheKafka(ServerProcess):
         # Maven may have to fetch the jars first, which takes longer than a start may.
         subprocess.run([str(START), "--fetch"], check=True, stdin=subprocess.DEVNULL)
         ports = [str(self.port), str(self._controller_port)]
-        return ["env", f"KAFKA_JVM={self._jvm}", str(START), str(self.folder), *ports]
+        more = [f"{name}={value}" for name, value in self._more.items()]
+        return ["env", f"KAFKA_JVM={self._jvm}", *more, str(START), str(self.folder), *ports]
 
     def _is_ready(self) -> bool:
         """Wait for its own word: the port opens before the controller lets the broker serve."""

@@ -6,11 +6,13 @@ import pytest
 
 from vigil import settings
 from vigil.errors import Misconfigured
+from vigil.kafka import access
 from vigil.settings import (
     ApiSettings,
     EdgeSettings,
     FallbackSettings,
     IngestSettings,
+    KafkaSettings,
     ProcessorSettings,
     StoreSettings,
     load,
@@ -144,3 +146,17 @@ def test_a_folder_of_secrets_that_is_not_there_is_said(
 ) -> None:
     monkeypatch.setenv("VIGIL_SECRETS", str(tmp_path / "none"))
     assert refused(ApiSettings).startswith("VIGIL_SECRETS: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"kafka_username": "vigil", "kafka_password": "p"}, "VIGIL_KAFKA_CA"),
+        ({"kafka_ca": "ca.pem", "kafka_username": "vigil"}, "VIGIL_KAFKA_PASSWORD"),
+        ({"kafka_ca": "ca.pem", "kafka_cert": "a.pem"}, "VIGIL_KAFKA_KEY"),
+        ({"kafka_ca": "there-is-none.pem"}, "VIGIL_KAFKA_CA"),
+    ],
+)
+def test_half_of_what_kafka_asks_for_is_named(given: dict[str, str], named: str) -> None:
+    with pytest.raises(Misconfigured, match=named):
+        access(KafkaSettings.model_validate(given))
