@@ -24,6 +24,7 @@ from api.escalation.push import Pusher
 from api.escalation.webpush import Sender, read_key
 from api.escalation.worker import Escalator
 from api.gauges import Gauges
+from api.limits import Rate, Rates
 from api.live import Hub
 from api.oidc import CALLBACK, Provider, read_roles
 from api.passwords import Passwords
@@ -81,6 +82,7 @@ async def serve(settings: ApiSettings) -> None:
             issuer=_issuer(settings),
             seal=Seal(link_key) if settings.api_secret else None,
             provider=_provider(settings),
+            rates=Rates(Rate(settings.api_address_a_second), Rate(settings.api_account_a_second)),
             pusher=pusher,
         )
         checks = {"live": lambda: hub.trouble}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.access import Identity, May, View
 from api.auth import SomebodyDep, require
 from api.fields import PROSE
+from api.once import Done, Write, WriteDep
 from api.problems import RESPONSES, Denied, Taken
 from api.services import Services, ServicesDep
 from api.views import AlertDetail, AlertPage, AlertView, alert_detail, alert_view, holder_of
@@ -31,6 +33,8 @@ from vigil.store.alerts import Alert
 from vigil.store.board import Card, Position
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from vigil.store.pool import Connection
 
 router = APIRouter(prefix="/api/v1/alerts", tags=["alerts"], responses=RESPONSES)
@@ -137,95 +141,89 @@ async def _visible(connection: Connection, identity: Identity, alert: UUID) -> C
     return card
 
 
-@router.post("/{alert}/acknowledge")
+@router.post("/{alert}/acknowledge", response_model=AlertView)
 async def acknowledge(
-    services: ServicesDep,
+    write: WriteDep,
     identity: SomebodyDep,
     alert: UUID,
-    response: Response,
     body: StepBody | None = None,
     if_match: IfMatch = None,
-) -> AlertView:
+) -> Response:
     """Take an alert: a named person has it."""
     require(identity, May.TAKE)
     step = Step(Action.ACKNOWLEDGE, identity.actor, body.reason if body else "")
-    return await _take(services, identity, alert, _version(if_match, body), step, response)
+    return await _take(write, alert, _version(if_match, body), step)
 
 
-@router.post("/{alert}/attend")
+@router.post("/{alert}/attend", response_model=AlertView)
 async def attend(
-    services: ServicesDep,
+    write: WriteDep,
     identity: SomebodyDep,
     alert: UUID,
-    response: Response,
     body: StepBody | None = None,
     if_match: IfMatch = None,
-) -> AlertView:
+) -> Response:
     """Say that one is with the resident, or speaking with them."""
     require(identity, May.TAKE)
     step = Step(Action.ATTEND, identity.actor, body.reason if body else "")
-    return await _take(services, identity, alert, _version(if_match, body), step, response)
+    return await _take(write, alert, _version(if_match, body), step)
 
 
-@router.post("/{alert}/resolve")
+@router.post("/{alert}/resolve", response_model=AlertView)
 async def resolve(
-    services: ServicesDep,
+    write: WriteDep,
     identity: SomebodyDep,
     alert: UUID,
-    response: Response,
     body: ResolveBody,
     if_match: IfMatch = None,
-) -> AlertView:
+) -> Response:
     """Close an alert with what it turned out to be."""
     require(identity, May.TAKE)
     step = Step(Action.RESOLVE, identity.actor, body.reason, outcome=body.outcome)
-    return await _take(services, identity, alert, _version(if_match, body), step, response)
+    return await _take(write, alert, _version(if_match, body), step)
 
 
-@router.post("/{alert}/silence")
+@router.post("/{alert}/silence", response_model=AlertView)
 async def silence(
-    services: ServicesDep,
+    write: WriteDep,
     identity: SomebodyDep,
     alert: UUID,
-    response: Response,
     body: SilenceBody,
     if_match: IfMatch = None,
-) -> AlertView:
+) -> Response:
     """Let an alert rest for at most 4 hours; it comes back by itself."""
     require(identity, May.SILENCE)
-    until = services.clock() + timedelta(minutes=body.minutes)
+    until = write.services.clock() + timedelta(minutes=body.minutes)
     step = Step(Action.SILENCE, identity.actor, body.reason, until=until)
-    return await _take(services, identity, alert, _version(if_match, body), step, response)
+    return await _take(write, alert, _version(if_match, body), step)
 
 
-@router.post("/{alert}/review")
+@router.post("/{alert}/review", response_model=AlertView)
 async def review(
-    services: ServicesDep,
+    write: WriteDep,
     identity: SomebodyDep,
     alert: UUID,
-    response: Response,
     body: StepBody | None = None,
     if_match: IfMatch = None,
-) -> AlertView:
+) -> Response:
     """Confirm how a resolved alert turned out."""
     require(identity, May.REVIEW)
     step = Step(Action.REVIEW, identity.actor, body.reason if body else "")
-    return await _take(services, identity, alert, _version(if_match, body), step, response)
+    return await _take(write, alert, _version(if_match, body), step)
 
 
-@router.post("/{alert}/hand-to-fallback")
+@router.post("/{alert}/hand-to-fallback", response_model=AlertView)
 async def hand_to_fallback(
-    services: ServicesDep,
+    write: WriteDep,
     identity: SomebodyDep,
     alert: UUID,
-    response: Response,
     body: StepBody | None = None,
     if_match: IfMatch = None,
-) -> AlertView:
+) -> Response:
     """Say that people on paper have it: the watchdog's alone."""
     require(identity, May.HAND_TO_FALLBACK)
     step = Step(Action.HAND_TO_FALLBACK, identity.actor, body.reason if body else "")
-    return await _take(services, identity, alert, _version(if_match, body), step, response)
+    return await _take(write, alert, _version(if_match, body), step)
 
 
 @router.post("/{alert}/delivered", status_code=HTTPStatus.NO_CONTENT)
@@ -249,7 +247,8 @@ async def acknowledge_by_link(services: Services, identity: Identity, seen: Aler
     """
     if seen.holder != identity.actor:
         step = Step(Action.ACKNOWLEDGE, identity.actor, "by the link in a notice")
-        await _take(services, identity, seen.id, seen.version, step, Response())
+        async with _naming_the_holder(services, identity, seen.id), services.scoped(identity) as connection:
+            await _apply(connection, services, identity, seen.id, seen.version, step)
 
 
 def _version(if_match: str | None, body: StepBody | None) -> int:
@@ -266,38 +265,46 @@ def _version(if_match: str | None, body: StepBody | None) -> int:
     raise Denied(HTTPStatus.PRECONDITION_REQUIRED, "version_required", detail)
 
 
-async def _take(
-    services: Services, identity: Identity, alert: UUID, version: int, step: Step, response: Response
-) -> AlertView:
-    """Take a step and show the alert after it.
+async def _take(write: Write, alert: UUID, version: int, step: Step) -> Response:
+    """Take a step and show the alert after it; a repeat under the same key gets the first answer.
 
     Raises:
         NotFound: Not in the caller's scope.
         Taken: Somebody else was first; names who has it.
         Rejected: The step is not allowed, or lacks something.
     """
-    try:
-        async with services.scoped(identity) as connection:
-            await _visible(connection, identity, alert)
-            await alerts.apply(connection, alert, version, step, services.clock())
-            card = await _visible(connection, identity, alert)
-    except (Conflict, Rejected) as error:
-        await _name_holder(services, identity, alert, error)
-        raise
-    response.headers["ETag"] = f'"{card.alert.version}"'
-    return alert_view(card, identity.view)
+
+    async def do(connection: Connection) -> Done:
+        card = await _apply(connection, write.services, write.identity, alert, version, step)
+        return Done(alert_view(card, write.identity.view), version=card.alert.version)
+
+    async with _naming_the_holder(write.services, write.identity, alert):
+        return await write(do)
 
 
-async def _name_holder(services: Services, identity: Identity, alert: UUID, error: Exception) -> None:
-    """Say who has it, by name, where that is why the step was refused.
+async def _apply(
+    connection: Connection, services: Services, identity: Identity, alert: UUID, version: int, step: Step
+) -> Card:
+    await _visible(connection, identity, alert)
+    await alerts.apply(connection, alert, version, step, services.clock())
+    return await _visible(connection, identity, alert)
+
+
+@asynccontextmanager
+async def _naming_the_holder(services: Services, identity: Identity, alert: UUID) -> AsyncIterator[None]:
+    """Say who has it, by name, where that is why a step was refused.
 
     Raises:
         Taken: With the holder's name and the present version.
     """
-    async with services.scoped(identity) as connection:
-        card = await _visible(connection, identity, alert)
-    holder = holder_of(card)
-    held_by_other = holder is not None and holder.actor != identity.actor
-    not_allowed = isinstance(error, Rejected) and error.reason == "not_allowed"
-    if isinstance(error, Conflict) or (held_by_other and not_allowed):
-        raise Taken(holder.name if holder else None, card.alert.version) from error
+    try:
+        yield
+    except (Conflict, Rejected) as error:
+        async with services.scoped(identity) as connection:
+            card = await _visible(connection, identity, alert)
+        holder = holder_of(card)
+        held_by_other = holder is not None and holder.actor != identity.actor
+        not_allowed = isinstance(error, Rejected) and error.reason == "not_allowed"
+        if isinstance(error, Conflict) or (held_by_other and not_allowed):
+            raise Taken(holder.name if holder else None, card.alert.version) from error
+        raise

@@ -50,6 +50,7 @@ from api import (
     webhooks,
 )
 from api.console import answer, pages, resident, sign_in, site, take
+from api.document import Application
 from api.register import changes
 from api.register import routes as register
 
@@ -115,7 +116,7 @@ def create_app(services: Services) -> FastAPI:
         Misconfigured: A route has no row in the table of permissions.
     """
     permissions.check(served())
-    app = FastAPI(
+    app = Application(
         title="Vigil", version="1", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json"
     )
     app.state.services = services

@@ -19,8 +19,9 @@ from pydantic import BaseModel, Field, StringConstraints
 from api.access import May
 from api.auth import SomebodyDep, require
 from api.effect import DAY, LONGEST, WEEK
-from api.fields import IDENTIFIER, PLAIN, Body, EstateQuery, Identifier, Limit, Moment, Prose
+from api.fields import IDENTIFIER, PLAIN, Body, Cursor, EstateQuery, Identifier, Limit, Moment, Prose
 from api.once import Done, WriteDep
+from api.paging import Page, page, position
 from api.problems import RESPONSES, Denied
 from api.services import ServicesDep
 from vigil.errors import NotFound, Rejected
@@ -157,12 +158,6 @@ class MissView(BaseModel):
     withdrawn_at: datetime | None
 
 
-class MissesView(BaseModel):
-    """What was missed in a stretch of time, the latest first."""
-
-    items: list[MissView]
-
-
 @router.get("/detectors")
 async def get_detectors(
     services: ServicesDep,
@@ -235,13 +230,16 @@ async def get_misses(
     until: Until = None,
     estate: EstateQuery = None,
     limit: Limit = 100,
-) -> MissesView:
-    """List what was missed."""
+    cursor: Cursor = None,
+) -> Page[MissView]:
+    """List what was missed, the latest first."""
     require(identity, May.SEE_HELPERS)
     stretch = _stretch(services, since, until, estate, None)
+    after = position(cursor, tuple[datetime, UUID], None)
     async with services.scoped(identity) as connection:
-        found = await detectors.misses(connection, stretch, identity.scope, limit)
-    return MissesView(items=[MissView.model_validate(asdict(one)) for one in found])
+        found = await detectors.misses(connection, stretch, identity.scope, limit + 1, after)
+    shown, following = page(found, limit, [(one.happened_at, one.id) for one in found])
+    return Page(items=[MissView.model_validate(asdict(one)) for one in shown], next=following)
 
 
 @router.post("/misses", response_model=MissView, status_code=HTTPStatus.CREATED)

@@ -95,7 +95,7 @@ class Rate:
 
 @dataclass(slots=True)
 class Rates:
-    """How often anybody may ask, by address and by account."""
+    """How often anybody may ask, by address and by account; the settings of a site may say otherwise."""
 
     address: Rate = field(default_factory=lambda: Rate(ADDRESS_A_SECOND))
     account: Rate = field(default_factory=lambda: Rate(ACCOUNT_A_SECOND))

@@ -148,6 +148,8 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
         api_mailbox: File that takes notices to `mailbox://` addresses, in demonstrations and drills.
         api_device_ca: Folder of the authority that signs the boxes' certificates (`deploy.pki`).
         api_broker: `host:port` of the broker that boxes connect to with them.
+        api_address_a_second: Requests from one address; what acts on an alert is never refused.
+        api_account_a_second: Requests of one account.
         api_oidc_issuer: The identity provider's address; wants `api_secret` and `api_url` as well.
         api_oidc_client_id: Ours there.
         api_oidc_client_secret: Ours there; none for a public client.
@@ -171,6 +173,8 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
     api_device_ca: Path | None = None
     api_broker: Annotated[str, Field(pattern=r"^(.+:[0-9]{1,5})?$")] = ""
     api_resident_url: SecretStr | None = None
+    api_address_a_second: Annotated[float, Field(gt=0)] = 100.0
+    api_account_a_second: Annotated[float, Field(gt=0)] = 20.0
     api_oidc_issuer: str = ""
     api_oidc_client_id: str = ""
     api_oidc_client_secret: SecretStr | None = None
@@ -248,6 +252,25 @@ class BackupSettings(ProcessSettings):
     backup_folder: Path
     backup_programs: Path | None = None
     backup_keep_days: Annotated[int, Field(ge=1, le=366)] = 14
+
+
+class CheckSettings(ProcessSettings, MqttSettings, KafkaSettings, DatabaseSettings):
+    """`python -m deploy.check`: whether a running installation is what it ought to be.
+
+    Attributes:
+        check_community: Whose broker it is.
+        check_processes: `name=host:port` of each process' `/readyz`, comma separated; `fallback` and
+            `wal` among them are asked for canaries, papers and backups as well.
+        check_boxes: `host:port` of the boxes' TLS listener; `mqtt_ca` is its authority.
+        check_replicas: How many brokers are to have each topic.
+        check_canary_s: How long to wait for a canary.
+    """
+
+    check_community: str
+    check_processes: str = ""
+    check_boxes: Annotated[str, Field(pattern=r"^(.+:[0-9]{1,5})?$")] = ""
+    check_replicas: Annotated[int, Field(ge=1, le=9)] = 1
+    check_canary_s: Seconds = 20.0
 
 
 def load(cls: type[S]) -> S:

@@ -416,17 +416,33 @@ async def get_miss(connection: Connection, id_: UUID) -> Miss:
     return found
 
 
-async def misses(connection: Connection, stretch: Stretch, scope: Scope, limit: int = 500) -> list[Miss]:
-    """Return what was missed in a stretch of time, the latest first; what was withdrawn too."""
+async def misses(
+    connection: Connection,
+    stretch: Stretch,
+    scope: Scope,
+    limit: int = 500,
+    after: tuple[datetime, UUID] | None = None,
+) -> list[Miss]:
+    """Return what was missed in a stretch of time, the latest first; what was withdrawn too.
+
+    Args:
+        connection: To read with.
+        stretch: When it happened.
+        scope: Whose.
+        limit: Most of them.
+        after: When the last one of the page before happened, and its id.
+    """
+    happened_at, id_ = after or (None, None)
     async with connection.cursor(row_factory=class_row(Miss)) as cursor:
         await cursor.execute(
             SQL("""
             SELECT * FROM missed WHERE happened_at >= %(since)s AND happened_at < %(until)s
               AND (%(estate)s::text IS NULL OR estate = %(estate)s)
               AND (%(estates)s::text[] IS NULL OR estate = ANY (%(estates)s))
+              AND (%(at)s::timestamptz IS NULL OR happened_at < %(at)s OR (happened_at = %(at)s AND id > %(id)s))
             ORDER BY happened_at DESC, id LIMIT %(limit)s
             """),
-            _facts(stretch, scope) | {"limit": limit},
+            _facts(stretch, scope) | {"limit": limit, "at": happened_at, "id": id_},
         )
         return await cursor.fetchall()
 

@@ -251,3 +251,14 @@ async def test_a_cursor_that_was_made_up_is_refused(world: World) -> None:
     li = await world.person("li")
     made_up = base64.urlsafe_b64encode(b'[99999999999,"2026-03-01T00:00:00Z","%s"]' % (b"0" * 32)).decode()
     problem(await li.get("/api/v1/alerts", params={"cursor": made_up}), 422)
+
+
+async def test_a_step_that_is_repeated_under_its_key_gets_the_first_answer_again(world: World) -> None:
+    li, alert = await world.person("li"), await world.raise_alert()
+    url, key = f"/api/v1/alerts/{alert}/acknowledge", {"Idempotency-Key": "one-tap"}
+    first = await li.post(url, json={"version": 1}, headers=key)
+    again = await li.post(url, json={"version": 1}, headers=key)
+    assert first.status_code == again.status_code == 200
+    assert (again.json(), again.headers["ETag"]) == (first.json(), first.headers["ETag"])
+    assert again.headers["Idempotency-Replayed"] == "true"
+    problem(await li.post(url, json={"version": 2}, headers=key), 422)

@@ -103,6 +103,25 @@ async def test_a_miss_counts_into_sensitivity_until_it_is_withdrawn(world: World
     assert kept["withdrawn_by"] == "person:sun"
 
 
+async def test_misses_come_in_pages_the_latest_first(world: World) -> None:
+    sun, now = await world.person("sun", "supervisor"), world.clock()
+    for hours in (5, 9, 9, 20):  # two of them at the same moment
+        made = await missed(sun, world, happened_at=(now - timedelta(hours=hours)).isoformat())
+        assert made.status_code == 201, made.text
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = (await sun.get("/api/v1/misses", params={"limit": "1", **cursor})).json()
+        seen += [one["id"] for one in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    whole = (await sun.get("/api/v1/misses")).json()["items"]
+    assert seen == [one["id"] for one in whole]
+    assert len(set(seen)) == 4
+    problem(await sun.get("/api/v1/misses", params={"cursor": "nonsense"}), 422)
+
+
 async def test_what_was_alerted_of_is_no_miss(world: World) -> None:
     li = await world.person("li")
     await world.raise_alert(resident="r1")

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 
+from api.escalation import webpush
 from deploy.pki.__main__ import main as pki
 from tests.integration.api.conftest import PASSWORD, problem
 from tests.integration.api.test_process import running
@@ -57,12 +58,16 @@ def manager(database: str, tmp_path: Path) -> Iterator[tuple[str, dict[str, str]
 def _keys(folder: Path) -> dict[str, str]:
     """Set up everything that the platform needs a key for: without one it says 503 with reason."""
     (folder / "roster.key").write_text(base64.b64encode(bytes(32)).decode())
+    (folder / "push.key").write_text(webpush.new_key())
     pki(["--folder", str(folder / "ca"), "init", "test"], utc_now())
     pki(["--folder", str(folder / "ca"), "frames"], utc_now())
     return {
+        "VIGIL_API_PUSH_KEY": str(folder / "push.key"),
         "VIGIL_API_ROSTER_KEY": str(folder / "roster.key"),
         "VIGIL_API_DEVICE_CA": str(folder / "ca"),
         "VIGIL_API_BROKER": "127.0.0.1:8883",
+        "VIGIL_API_ADDRESS_A_SECOND": "1000000",
+        "VIGIL_API_ACCOUNT_A_SECOND": "1000000",
     }
 
 
