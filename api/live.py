@@ -186,7 +186,7 @@ class Hub:
 
     async def run(self) -> None:
         """Pass changes on until cancelled."""
-        knocking = wakes(self._dsn, alerts.CHANNEL, LOOK_EVERY_S, ProcessRole.API)
+        knocking = wakes(self._dsn, alerts.CHANNEL, LOOK_EVERY_S, ProcessRole.API, self._pool.vault)
         async with aclosing(knocking) as knocks:
             async for connection in knocks:
                 try:

@@ -16,6 +16,7 @@ import structlog
 from psycopg import sql
 
 from vigil.errors import Unavailable
+from vigil.store import sealed
 from vigil.store.pool import assume, broken_off_after
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from vigil.store.pool import Connection, ProcessRole
+    from vigil.store.sealed import Vault
 
 _PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0)
 """Before reconnecting; the last one repeats."""
@@ -33,9 +35,15 @@ _log = structlog.get_logger(__name__)
 
 
 async def wakes(
-    dsn: SecretStr, channel: str, at_least_every_s: float, role: ProcessRole | None = None
+    dsn: SecretStr,
+    channel: str,
+    at_least_every_s: float,
+    role: ProcessRole | None = None,
+    vault: Vault = sealed.IN_CLEAR,
 ) -> AsyncGenerator[Connection | None]:
     """Yield whenever it is time to look: the connection that listens, None when it is lost.
+
+    What is read over it is opened by `vault`, as over a pool's connections.
 
     Yields once after each connection, then for each burst of notices, and after
     `at_least_every_s` of silence (which also finds out a dead connection).  Runs until closed.
@@ -43,7 +51,7 @@ async def wakes(
     failures = 0
     while True:
         try:
-            async with _listening(dsn, channel, role) as connection:
+            async with _listening(dsn, channel, role, vault) as connection:
                 failures = 0
                 yield connection
                 while True:
@@ -71,9 +79,11 @@ def reading(connection: Connection) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _listening(dsn: SecretStr, channel: str, role: ProcessRole | None) -> AsyncIterator[Connection]:
+async def _listening(
+    dsn: SecretStr, channel: str, role: ProcessRole | None, vault: Vault
+) -> AsyncIterator[Connection]:
     """Open a connection that listens; whoever is cancelled meanwhile leaves none behind."""
-    connecting = psycopg.AsyncConnection.connect(
+    connecting = sealed.Entrusted.connect(
         dsn.get_secret_value(),
         autocommit=True,
         connect_timeout=5,
@@ -84,6 +94,7 @@ async def _listening(dsn: SecretStr, channel: str, role: ProcessRole | None) -> 
         options=assume(role),
     )
     async with await connecting as connection:
+        await sealed.entrust(connection, vault)
         await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         yield connection
 

@@ -166,6 +166,11 @@ class Pool:
         with broken_off_after(connection, self._timeout_s / 2):
             await AsyncConnectionPool.check_connection(connection)
 
+    @property
+    def vault(self) -> Vault:
+        """What seals and opens personal fields over this pool's connections."""
+        return self._vault
+
     async def open(self) -> None:
         """Open the pool; connections are made in the background."""
         await self._pool.open()
