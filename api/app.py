@@ -49,6 +49,7 @@ from api import (
     tasks,
     webhooks,
 )
+from api.bodies import LimitedBodies
 from api.console import answer, pages, resident, sign_in, site, take
 from api.document import Application
 from api.register import changes
@@ -125,6 +126,7 @@ def create_app(services: Services) -> FastAPI:
     for part in PARTS:
         app.include_router(part.router, dependencies=[Depends(auth.guard)])
     app.mount("/static", pages.static_files())
+    app.add_middleware(LimitedBodies)
     app.add_middleware(SecurityHeaders)
     return app
 

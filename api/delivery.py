@@ -22,6 +22,7 @@ import structlog
 from prometheus_client import Counter
 
 from api.access import View
+from api.outbound import POST_S
 from api.views import alert_view
 from vigil.errors import Unavailable
 from vigil.store import board, webhooks
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from vigil.store.webhooks import Webhook
 
 BATCH: Final = 50
-POST_S: Final = 5.0
 LEASE: Final = timedelta(seconds=BATCH * POST_S + 30)
 FIRST_PAUSE: Final = timedelta(seconds=5)
 LONGEST_PAUSE: Final = timedelta(minutes=10)
@@ -47,19 +47,6 @@ _log = structlog.get_logger(__name__)
 
 Post = Callable[[str, bytes, dict[str, str]], Awaitable[int]]
 """Posts a body with headers to an address; returns the status, or raises Unavailable."""
-
-
-async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
-    """Post over HTTP; redirects are not followed, since they could lead anywhere.
-
-    Raises:
-        Unavailable: No answer.
-    """
-    try:
-        async with httpx.AsyncClient(timeout=POST_S, trust_env=False) as client:
-            return (await client.post(url, content=body, headers=headers)).status_code
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unavailable("a webhook", type(error).__name__) from None
 
 
 def event_of(change: CardChange) -> dict[str, Any]:
@@ -103,12 +90,12 @@ class Delivery:
     Attributes:
         pool: Connections of its own.
         clock: Present time.
-        post: The way out.
+        post: The way out (`api.outbound`).
     """
 
     pool: Pool
     clock: Clock
-    post: Post = post
+    post: Post
 
     async def run(self) -> None:
         """Deliver until cancelled."""

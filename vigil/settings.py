@@ -143,6 +143,7 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
         api_secret: Signs the links in notices; without it they end with the process.
         api_url: Where people reach the console, for those links; empty is the address served.
         api_roster_key: File of the key that signs the watchdog's roster.
+        api_webhook_networks: Networks of the site's own that webhooks may reach, comma separated (CIDR).
         api_resident_url: Apprise address of the gateway that calls residents; `{phone}` in it is
             filled in.  Without one residents are not asked.
         api_mailbox: File that takes notices to `mailbox://` addresses, in demonstrations and drills.
@@ -170,6 +171,7 @@ class ApiSettings(ProcessSettings, DatabaseSettings):
     api_url: str = ""
     api_roster_key: Path | None = None
     api_mailbox: Path | None = None
+    api_webhook_networks: str = ""
     api_device_ca: Path | None = None
     api_broker: Annotated[str, Field(pattern=r"^(.+:[0-9]{1,5})?$")] = ""
     api_resident_url: SecretStr | None = None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from api.delivery import LEASE, Delivery, pause_after, post
+from api.delivery import LEASE, Delivery, pause_after
+from api.outbound import Outbound, read_networks
 from tests.integration.api.conftest import problem
 from vigil.errors import Unavailable
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.integration.api.conftest import World
 
+LOCAL = Outbound(read_networks("127.0.0.0/8, ::1/128"))
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 HOOK = {"id": "board", "url": "https://hooks.example.org/vigil", "estates": ["e1"]}
 
@@ -164,5 +166,25 @@ async def test_pauses_double_up_to_ten_minutes() -> None:
 
 async def test_a_program_that_is_not_there_is_away(world: World) -> None:
     with pytest.raises(Unavailable):
-        await post("http://127.0.0.1:9/", b"", {})
-    assert await post(f"{world.url}/login", b"", {}) == 422
+        await LOCAL.post("http://127.0.0.1:9/", b"", {})
+    assert await LOCAL.post(f"{world.url}/login", b"", {}) == 422
+
+
+@pytest.mark.trust
+@pytest.mark.parametrize(
+    "url",
+    [
+        "{world}/login",
+        "http://localhost:{port}/login",
+        "https://10.0.0.1/",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://0.0.0.0/",
+        "https://224.0.0.1/",
+    ],
+)
+async def test_a_webhook_does_not_lead_into_the_sites_own_house(world: World, url: str) -> None:
+    address = url.format(world=world.url, port=world.url.rpartition(":")[2])
+    with pytest.raises(Unavailable, match="within the site"):
+        await Outbound().post(address, b"", {})
