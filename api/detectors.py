@@ -13,31 +13,27 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from api.access import May
 from api.auth import SomebodyDep, require
-from api.effect import DAY, LONGEST, WEEK
+from api.effect import DAY, Since, Synthetic, Until, stretch_of
 from api.fields import IDENTIFIER, PLAIN, Body, Cursor, EstateQuery, Identifier, Limit, Moment, Prose
 from api.once import Done, WriteDep
 from api.paging import Page, page, position
 from api.problems import RESPONSES, Denied
 from api.services import ServicesDep
-from vigil.errors import NotFound, Rejected
+from vigil.errors import NotFound
 from vigil.modes import DETECTORS
 from vigil.store import detectors
 from vigil.store.detectors import NewMiss, NewWord
-from vigil.store.effect import Stretch
 
 if TYPE_CHECKING:
     from api.access import Identity
-    from api.services import Services
     from vigil.store.pool import Connection
 
 router = APIRouter(prefix="/api/v1", tags=["detectors"], responses=RESPONSES)
-Since = Annotated[Moment | None, Query(description="A week ago, where it is left out")]
-Until = Annotated[Moment | None, Query(description="Now, where it is left out")]
 NamedDetector = Annotated[str, Path(max_length=64, pattern=IDENTIFIER, examples=[DETECTORS[0]])]
 Why = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=PLAIN, strip_whitespace=True)]
 REVIEW, ALERT = 0.5, 0.95
@@ -165,11 +161,11 @@ async def get_detectors(
     since: Since = None,
     until: Until = None,
     estate: EstateQuery = None,
-    synthetic: Annotated[Literal["demo", "drill"] | None, Query(description="Instead of real ones")] = None,
+    synthetic: Synthetic = None,
 ) -> DetectorsView:
     """Say which versions may alert, and how they do, over the caller's estates."""
     require(identity, May.SEE_EFFECT)
-    stretch = _stretch(services, since, until, estate, synthetic)
+    stretch = stretch_of(services, since, until, estate, synthetic)
     days = (stretch.until - stretch.since) / DAY
     async with services.scoped(identity) as connection:
         said = await detectors.words(connection)
@@ -234,7 +230,7 @@ async def get_misses(
 ) -> Page[MissView]:
     """List what was missed, the latest first."""
     require(identity, May.SEE_HELPERS)
-    stretch = _stretch(services, since, until, estate, None)
+    stretch = stretch_of(services, since, until, estate)
     after = position(cursor, tuple[datetime, UUID], None)
     async with services.scoped(identity) as connection:
         found = await detectors.misses(connection, stretch, identity.scope, limit + 1, after)
@@ -271,22 +267,3 @@ async def post_withdraw(write: WriteDep, identity: SomebodyDep, miss: UUID, body
         return Done(MissView.model_validate(asdict(made)))
 
     return await write(do)
-
-
-def _stretch(
-    services: Services,
-    since: datetime | None,
-    until: datetime | None,
-    estate: str | None,
-    synthetic: str | None,
-) -> Stretch:
-    """Return what is looked at.
-
-    Raises:
-        Rejected: `invalid`: it ends before it begins, or is too long.
-    """
-    end = until or services.clock()
-    begin = since or end - WEEK
-    if not 0 < (end - begin) / DAY <= LONGEST / DAY:
-        raise Rejected("invalid", f"until: has to come within {LONGEST.days} days after since")
-    return Stretch(begin, end, estate, synthetic)

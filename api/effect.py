@@ -6,8 +6,7 @@ fails here is tuned or retired: this is the study's "misplacement", measured.
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 from zoneinfo import ZoneInfo
@@ -24,17 +23,19 @@ from api.escalation.worker import read_rota
 from api.fields import Cursor, EstateQuery, Limit, Moment
 from api.paging import Page, page, position
 from api.problems import RESPONSES
-from api.services import ServicesDep
-from vigil.errors import Rejected, Unavailable
+from api.services import Services, ServicesDep
+from vigil.errors import Rejected
 from vigil.store import effect
 from vigil.store.board import Scope
 from vigil.store.effect import Stretch
 
 if TYPE_CHECKING:
-    from vigil.clock import Clock
-    from vigil.store.pool import Connection, Pool
+    from vigil.store.pool import Connection
 
 router = APIRouter(prefix="/api/v1/effect", tags=["effect"], responses=RESPONSES)
+Since = Annotated[Moment | None, Query(description="A week ago, where it is left out")]
+Until = Annotated[Moment | None, Query(description="Now, where it is left out")]
+Synthetic = Annotated[Literal["demo", "drill"] | None, Query(description="Instead of real ones")]
 WEEK: Final = timedelta(days=7)
 LONGEST: Final = timedelta(days=92)
 MEASURE_EVERY_S: Final = 60.0
@@ -106,19 +107,35 @@ class EffectView(BaseModel):
 async def get_effect(
     services: ServicesDep,
     identity: SomebodyDep,
-    since: Annotated[Moment | None, Query(description="A week ago, where it is left out")] = None,
-    until: Annotated[Moment | None, Query(description="Now, where it is left out")] = None,
+    since: Since = None,
+    until: Until = None,
     estate: EstateQuery = None,
-    synthetic: Annotated[Literal["demo", "drill"] | None, Query(description="Instead of real ones")] = None,
+    synthetic: Synthetic = None,
 ) -> EffectView:
     """Say what alarms cost and what came of them, over the caller's estates."""
     require(identity, May.SEE_EFFECT)
+    stretch = stretch_of(services, since, until, estate, synthetic)
+    async with services.scoped(identity) as connection:
+        return await measure(connection, stretch, identity.scope)
+
+
+def stretch_of(
+    services: Services,
+    since: datetime | None,
+    until: datetime | None,
+    estate: str | None = None,
+    synthetic: str | None = None,
+) -> Stretch:
+    """Return what is looked at.
+
+    Raises:
+        Rejected: `invalid`: it ends before it begins, or is too long.
+    """
     end = until or services.clock()
     begin = since or end - WEEK
     if not timedelta() < end - begin <= LONGEST:
         raise Rejected("invalid", f"until: has to come within {LONGEST.days} days after since")
-    async with services.scoped(identity) as connection:
-        return await measure(connection, Stretch(begin, end, estate, synthetic), identity.scope)
+    return Stretch(begin, end, estate, synthetic)
 
 
 class HourView(BaseModel):
@@ -140,8 +157,8 @@ class HourView(BaseModel):
 async def get_hours(
     services: ServicesDep,
     identity: SomebodyDep,
-    since: Annotated[Moment | None, Query(description="A week ago, where it is left out")] = None,
-    until: Annotated[Moment | None, Query(description="Now, where it is left out")] = None,
+    since: Since = None,
+    until: Until = None,
     estate: EstateQuery = None,
     limit: Limit = 200,
     cursor: Cursor = None,
@@ -198,34 +215,16 @@ async def _precision(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Measuring:
-    """Keeps the metrics of the last 24 hours current."""
-
-    pool: Pool
-    clock: Clock
-
-    async def run(self) -> None:
-        """Measure every minute until cancelled."""
-        while True:
-            try:
-                await self.once()
-            except Unavailable as error:
-                _log.warning("effect is not measured", error=str(error))
-            await asyncio.sleep(MEASURE_EVERY_S)
-
-    async def once(self) -> None:
-        """Measure, and set the metrics."""
-        now = self.clock()
-        async with self.pool.connection() as connection:
-            found = await measure(connection, Stretch(now - DAY, now), Scope(None))
-        for one in found.times:
-            for quantile, value in (("0.5", one.p50_s), ("0.95", one.p95_s), ("0.99", one.p99_s)):
-                _TIME.labels(one.what, quantile).set(value or 0)
-        _ALARMS.labels("mean").set(found.burden.mean or 0)
-        _ALARMS.labels("peak").set(found.burden.peak)
-        _ALARMS.labels("flood_share").set(found.burden.flood_share or 0)
-        for detector in found.detectors:
-            _PRECISION.labels(detector.name).set(detector.precision or 0)
-        for what in ("alerts", "resolved_true", "resolved_false", "reopened", "unanswered", "night_wakings"):
-            _COUNTS.labels(what).set(getattr(found, what))
+async def look_at_day(connection: Connection, now: datetime) -> None:
+    """Set the metrics of the last 24 hours."""
+    found = await measure(connection, Stretch(now - DAY, now), Scope(None))
+    for one in found.times:
+        for quantile, value in (("0.5", one.p50_s), ("0.95", one.p95_s), ("0.99", one.p99_s)):
+            _TIME.labels(one.what, quantile).set(value or 0)
+    _ALARMS.labels("mean").set(found.burden.mean or 0)
+    _ALARMS.labels("peak").set(found.burden.peak)
+    _ALARMS.labels("flood_share").set(found.burden.flood_share or 0)
+    for detector in found.detectors:
+        _PRECISION.labels(detector.name).set(detector.precision or 0)
+    for what in ("alerts", "resolved_true", "resolved_false", "reopened", "unanswered", "night_wakings"):
+        _COUNTS.labels(what).set(getattr(found, what))

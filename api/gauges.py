@@ -1,7 +1,7 @@
-"""Keeps the gauges of the whole community current: open alerts, and which boxes are connected.
+"""Keeps metrics current that only the database knows: open alerts, which boxes are connected.
 
-Neighbours: `vigil.store.gauges` looks, `api.__main__` runs it; every member of `api` says the same,
-so that rules take the maximum.
+Neighbours: `vigil.store.gauges` looks, `api.effect` has another look of the same kind, `api.__main__`
+runs both; every member of `api` says the same, so that rules take the maximum.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from vigil.errors import Unavailable
 from vigil.store.gauges import standing
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from vigil.clock import Clock
     from vigil.store.gauges import Standing
-    from vigil.store.pool import Pool
+    from vigil.store.pool import Connection, Pool
 
 EVERY_S: Final = 15.0
 _OPEN: Final = Gauge("vigil_alerts_open", "Open alerts.", ["priority"])
@@ -34,11 +35,18 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Gauges:
-    """Looks at the community for Prometheus."""
+class Looking:
+    """Looks at the database again and again, and sets metrics by what it finds.
+
+    Attributes:
+        every_s: Pause between two looks.
+        look: Reads, and sets the metrics; is given the present time.
+    """
 
     pool: Pool
     clock: Clock
+    every_s: float
+    look: Callable[[Connection, datetime], Awaitable[None]]
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -46,14 +54,18 @@ class Gauges:
             try:
                 await self.once()
             except Unavailable as error:
-                _log.warning("the community's gauges stand still", error=str(error))
-            await asyncio.sleep(EVERY_S)
+                _log.warning("metrics stand still", error=str(error))
+            await asyncio.sleep(self.every_s)
 
     async def once(self) -> None:
         """Look once."""
         async with self.pool.connection() as connection:
-            found = await standing(connection)
-        show(found, self.clock())
+            await self.look(connection, self.clock())
+
+
+async def look_at_community(connection: Connection, now: datetime) -> None:
+    """Set the gauges of the whole community."""
+    show(await standing(connection), now)
 
 
 def show(found: Standing, now: datetime) -> None:

@@ -10,8 +10,9 @@ import pytest
 import pytest_asyncio
 from prometheus_client import REGISTRY
 
-from api.effect import Measuring
+from api.effect import look_at_day
 from api.escalation.worker import Escalator
+from api.gauges import Looking
 from tests.integration.api.conftest import LINK_KEY, problem
 from vigil.store import escalation
 
@@ -120,7 +121,7 @@ async def test_the_figures_are_of_ones_own_estates_and_for_who_answers_for_them(
 
 async def test_the_figures_of_the_last_day_are_metrics(shift: Shift) -> None:
     await shift.live_through("true", 7)
-    await Measuring(shift.world.pool, shift.world.clock).once()
+    await Looking(shift.world.pool, shift.world.clock, 1, look_at_day).once()
     labels = {"what": "acknowledged", "quantile": "0.5"}
     assert REGISTRY.get_sample_value("vigil_alert_seconds", labels) == 7
     assert REGISTRY.get_sample_value("vigil_alerts_day", {"what": "resolved_true"}) == 1

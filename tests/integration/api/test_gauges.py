@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import REGISTRY
 
-from api.gauges import Gauges
+from api.gauges import Looking, look_at_community
 from vigil.alerts import Priority
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def test_alerts_that_wait_are_counted_by_priority_with_the_age_of_the_olde
     for synthetic in ("canary", "drill"):
         await world.raise_alert(synthetic=synthetic, resident=None)
     officer = await world.person("li")
-    gauges = Gauges(world.pool, clock)
+    gauges = Looking(world.pool, clock, 1, look_at_community)
     await gauges.once()
     assert shown("vigil_alerts_waiting", priority="critical") == 1
     assert shown("vigil_alert_waiting_seconds", priority="critical") == 40
@@ -52,6 +52,6 @@ async def test_alerts_that_wait_are_counted_by_priority_with_the_age_of_the_olde
 async def test_boxes_are_counted_by_their_connection_but_for_canaries_and_retired_ones(world: World) -> None:
     async with world.pool.connection() as connection:
         await connection.execute(NODES)
-    await Gauges(world.pool, world.clock).once()
+    await Looking(world.pool, world.clock, 1, look_at_community).once()
     counts = {state: shown("vigil_nodes", state=state) for state in ("online", "offline", "unknown")}
     assert counts == {"online": 1, "offline": 1, "unknown": 1}
