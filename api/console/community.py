@@ -14,10 +14,11 @@ from fastapi.responses import HTMLResponse, Response
 from api.access import Identity, May, Role
 from api.auth import SomebodyDep, require
 from api.console.pages import about, local_time, page_data, render
+from api.console.pins import pin
 from api.console.plan import draw
 from api.fields import PLAIN
 from api.services import Services, ServicesDep
-from vigil.store import accounts, board, overview, tasks
+from vigil.store import accounts, board, overview, plans, tasks
 
 if TYPE_CHECKING:
     from vigil.store.board import Card
@@ -46,12 +47,21 @@ async def community_page(request: Request, services: ServicesDep, identity: Some
     facts = await frame(request, services, identity)
     async with services.scoped(identity) as connection:
         spots = await overview.plan(connection, identity.scope)
+        drawn = await plans.shown(connection, identity.scope)
+        near = await plans.pins(connection, [one.estate for one in drawn]) if drawn else []
         residents, bare = await overview.counts(connection, identity.scope, now)
         gaps = await overview.covered(connection, identity.scope, now, size=20, gaps=True)
         seen = [one.id for one in gaps]
         await accounts.note_accesses(connection, seen, identity.actor, "care", "coverage", now)
     return render(
-        request, "community.html", **facts, plans=draw(spots), residents=residents, bare=bare, gaps=gaps
+        request,
+        "community.html",
+        **facts,
+        plans=draw(spots),
+        sheets={one.estate: pin(one, near) for one in drawn},
+        residents=residents,
+        bare=bare,
+        gaps=gaps,
     )
 
 

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
-from api import consents, profiles
+from api import consents, profiles, svg
 from api.access import May
 from api.auth import SomebodyDep, require
 from api.console.community import frame
 from api.console.editor import ThingPath, assigned, changes_of, said_of
 from api.console.pages import render
+from api.console.pins import pin
 from api.register import edits
-from api.register.kinds import RESIDENTS
+from api.register.kinds import ESTATES, RESIDENTS
 from api.residents import helpers_view
 from api.services import ServicesDep
 from vigil.errors import NotFound
-from vigil.store import own, register, residents
+from vigil.store import own, plans, register, residents
 
 if TYPE_CHECKING:
     from vigil.store.pool import Connection
@@ -88,6 +89,31 @@ async def _doors(connection: Connection, found: ResidentRow) -> list[str]:
     """Return the door sensors that could be somebody's way out: theirs, and those named already."""
     near = await register.devices_near(connection, SENSORS_OF_DOORS, found.id)
     return sorted({*near, *(str(door) for door in found.profile.get("exit_doors") or [])})
+
+
+@router.get("/edit/estates/{thing}/plan")
+async def plan_page(
+    request: Request, services: ServicesDep, identity: SomebodyDep, thing: ThingPath
+) -> Response:
+    """Show an estate's uploaded plan with its devices, and a form for the next one."""
+    require(identity, May.SEE_REGISTER)
+    facts = await frame(request, services, identity)
+    async with services.scoped(identity) as connection:
+        estate = await edits.found(connection, identity, ESTATES, thing)
+        found = await plans.newest(connection, thing)
+        near = await plans.pins(connection, [thing])
+    drawn = found if found and found.svg is not None else None
+    return render(
+        request,
+        "edit_plan.html",
+        **facts,
+        estate=estate,
+        plan=drawn,
+        version=found.version if found else 0,
+        sheet=pin(drawn, near) if drawn else None,
+        most=svg.LARGEST,
+        may=identity.may(May.MANAGE_REGISTER),
+    )
 
 
 @router.get("/edit/residents/{thing}/consents")

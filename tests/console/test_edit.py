@@ -240,3 +240,35 @@ def test_who_may_only_read_is_offered_no_change(register: Console) -> None:
         go(page, register, path)
         expect(page.get_by_role("button", name="Save")).to_have_count(0)
         expect(page.locator("main [name]:not([type=search])").first).to_be_disabled()
+
+
+def test_a_plan_is_uploaded_refused_where_it_could_act_and_shows_the_devices(
+    register: Console, picture: Callable[[Page, str], None]
+) -> None:
+    async def place() -> None:
+        async with register.world.pool.connection() as connection:
+            await connection.execute("UPDATE zone SET x_m = 40, y_m = 20 WHERE id = 'z1'")
+
+    register.do(place())
+    page = manager(register)
+    go(page, register, "/edit/estates/e1/plan")
+    drawn = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 100"><rect x="20" y="20" width="60" height="50" fill="#9cf"/></svg>'
+    for text, name in (
+        (drawn.replace("<rect", "<script>alert(1)</script><rect"), "bad.svg"),
+        (drawn, "good.svg"),
+    ):
+        page.set_input_files(
+            "[type=file]", {"name": name, "mimeType": "image/svg+xml", "buffer": text.encode()}
+        )
+        expect(page.locator("[name=svg]")).to_have_value(text)
+        page.get_by_role("button", name="Save").click()
+        if name == "bad.svg":
+            expect(page.locator("#why-svg")).to_contain_text("<script>")
+    expect(page.locator(".uploaded .pin")).to_have_count(1)
+    expect(page.locator(".notice")).to_contain_text("Saved")
+    assert list(wrong(page)) == []
+    picture(page, "desk-en-edit-plan")
+    page.goto(f"{register.world.url}/community")
+    expect(page.locator(".uploaded image")).to_have_count(1)
+    picture(page, "desk-en-community-uploaded")
+    register.complaints[:] = [c for c in register.complaints if "422" not in c]

@@ -52,6 +52,7 @@ _OF_RESIDENT: Final = _through("resident", "resident")
 GUARDED: Final[dict[str, LiteralString]] = {
     "resident": _estate(),
     "zone": _estate(),
+    "estate_plan": _estate(),
     "building": _estate(),
     "detection": _estate(),
     "missed": _estate(),

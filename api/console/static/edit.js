@@ -26,6 +26,13 @@ for (const field of document.querySelectorAll("[data-suggest]")) {
   field.addEventListener("focus", () => list.childElementCount || look());
 }
 
+/* A file is read into its field, where it can be looked at before it is sent. */
+for (const file of document.querySelectorAll("input[type=file][data-into]")) {
+  file.addEventListener("change", async () => {
+    document.getElementById(file.dataset.into).value = (await file.files[0]?.text()) ?? "";
+  });
+}
+
 let typed = false;
 addEventListener("input", (event) => { typed ||= Boolean(event.target.closest("form[data-api]")); });
 addEventListener("submit", () => { typed = false; });

@@ -26,7 +26,10 @@ MADE = [
         "the database's schema is newer than this version, which does not know 0200_x.sql: migrate with the version that brought them",
     ),
     (ModelRefused("waist", "no manifest"), "the waist model is refused: no manifest"),
-    (Fenced("vigil.alarm.v1", 3, 7), "vigil.alarm.v1/3 is not where epoch 7 left it: another writer has it, or the database was restored"),
+    (
+        Fenced("vigil.alarm.v1", 3, 7),
+        "vigil.alarm.v1/3 is not where epoch 7 left it: another writer has it, or the database was restored",
+    ),
     (Stalled("alarm", 31.4), "alarm has not moved for 31 s with messages waiting; restart"),
     (Conflict("alert 1", "person:li"), "alert 1 was changed meanwhile by person:li"),
     (Conflict("alert 1", None), "alert 1 was changed meanwhile"),
