@@ -27,6 +27,7 @@ from api.gauges import EVERY_S, Looking, look_at_community
 from api.limits import Rate, Rates
 from api.live import Hub
 from api.oidc import CALLBACK, Provider, read_roles
+from api.outbound import Outbound, read_networks
 from api.passwords import Passwords
 from api.seal import Seal
 from api.server import listening_socket, serve_until_cancelled
@@ -98,7 +99,7 @@ async def serve(settings: ApiSettings) -> None:
             escalator.run(settings.database_dsn),
             Looking(planning, utc_now, MEASURE_EVERY_S, look_at_day).run(),
             Looking(planning, utc_now, EVERY_S, look_at_community).run(),
-            Delivery(planning, utc_now).run(),
+            Delivery(planning, utc_now, _outbound(settings).post).run(),
             Trimmer(care, utc_now).run(),
             Sweep(planning).run(),
             Watch(planning, utc_now).run(),
@@ -116,6 +117,18 @@ def _link_key(settings: ApiSettings) -> bytes:
     if settings.api_secret is None:
         return secrets.token_bytes(32)
     return settings.api_secret.get_secret_value().encode()
+
+
+def _outbound(settings: ApiSettings) -> Outbound:
+    """Read which networks of the site's own webhooks may reach.
+
+    Raises:
+        Misconfigured: One is no network.
+    """
+    try:
+        return Outbound(read_networks(settings.api_webhook_networks))
+    except ValueError as error:
+        raise Misconfigured("VIGIL_API_WEBHOOK_NETWORKS", str(error)) from None
 
 
 def _roster_key(settings: ApiSettings) -> Ed25519PrivateKey | None:
