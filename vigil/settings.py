@@ -263,7 +263,8 @@ class CheckSettings(ProcessSettings, MqttSettings, KafkaSettings, DatabaseSettin
         check_community: Whose broker it is.
         check_processes: `name=host:port` of each process' `/readyz`, comma separated; `fallback` and
             `wal` among them are asked for canaries, papers and backups as well.
-        check_boxes: `host:port` of the boxes' TLS listener; `mqtt_ca` is its authority.
+        check_boxes: `host:port` of the boxes' TLS listener.
+        check_boxes_ca: The authority that has signed it.
         check_replicas: How many brokers are to have each topic.
         check_canary_s: How long to wait for a canary.
     """
@@ -271,6 +272,7 @@ class CheckSettings(ProcessSettings, MqttSettings, KafkaSettings, DatabaseSettin
     check_community: str
     check_processes: str = ""
     check_boxes: Annotated[str, Field(pattern=r"^(.+:[0-9]{1,5})?$")] = ""
+    check_boxes_ca: Path | None = None
     check_replicas: Annotated[int, Field(ge=1, le=9)] = 1
     check_canary_s: Seconds = 20.0
 
