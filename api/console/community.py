@@ -49,7 +49,7 @@ async def community_page(request: Request, services: ServicesDep, identity: Some
         spots = await overview.plan(connection, identity.scope)
         drawn = await plans.shown(connection, identity.scope)
         near = await plans.pins(connection, [one.estate for one in drawn]) if drawn else []
-        residents, bare = await overview.counts(connection, identity.scope, now)
+        lives = await overview.lives(connection, identity.scope, now)
         gaps = await overview.covered(connection, identity.scope, now, size=20, gaps=True)
         seen = [one.id for one in gaps]
         await accounts.note_accesses(connection, seen, identity.actor, "care", "coverage", now)
@@ -57,10 +57,10 @@ async def community_page(request: Request, services: ServicesDep, identity: Some
         request,
         "community.html",
         **facts,
-        plans=draw(spots),
+        plans=draw(spots, lives),
         sheets={one.estate: pin(one, near) for one in drawn},
-        residents=residents,
-        bare=bare,
+        residents=sum(all_ for all_, _ in lives.values()),
+        bare=sum(bare for _, bare in lives.values()),
         gaps=gaps,
     )
 

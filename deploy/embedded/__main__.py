@@ -24,6 +24,7 @@ from deploy.embedded.seed import (
     canaries,
     kept_api_secret,
     kept_master_key,
+    kept_push_key,
     kept_roster_key,
     kept_secrets,
     seed,
@@ -191,7 +192,9 @@ def run(var: Path) -> None:
     key = kept_roster_key(var)
     master = kept_master_key(var)
     servers = stack.addresses.environment()
-    place = Place(var, HOST, console, page, key.file, servers, kept_api_secret(var), master)
+    place = Place(
+        *(var, HOST, console, page, key.file, servers, kept_api_secret(var), master, kept_push_key(var))
+    )
     household = Household(say, random.random)
     say("starting MQTT, Kafka and PostgreSQL; the Kafka log is in memory only and ends with this run")
     try:

@@ -70,6 +70,7 @@ class Place:
         servers: Settings that name the servers, as the schema's owner knows them.
         secret: Signs the links in notices and seals second factors, so that both outlive a run.
         master_key: File of the key that residents' keys are wrapped by.
+        push_key: File of the key that Web Push is sent with.
     """
 
     var: Path
@@ -80,6 +81,7 @@ class Place:
     servers: Mapping[str, str]
     secret: str = ""
     master_key: Path | None = None
+    push_key: Path | None = None
 
     @property
     def logins(self) -> Path:
@@ -124,6 +126,7 @@ def children(
         "VIGIL_API_MAILBOX": str(place.mailbox),
         "VIGIL_API_ROSTER_KEY": str(place.roster_key),
         **({"VIGIL_API_SECRET": place.secret} if place.secret else {}),
+        **({"VIGIL_API_PUSH_KEY": str(place.push_key)} if place.push_key else {}),
         **({"VIGIL_MASTER_KEY_FILE": str(place.master_key)} if place.master_key else {}),
     }
     inner: list[tuple[str, Mapping[str, str]]] = [("processors", {}), ("ingest", {}), ("api", console)]

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
+from api.escalation import webpush
 from api.escalation.channels import MAILBOX
 from api.escalation.policies import Channel
 from api.passwords import Passwords, digest, new_secret
@@ -105,6 +106,13 @@ def kept_roster_key(var: Path) -> RosterKey:
     file = var / "roster.key"
     _kept(file, _new_key)
     return RosterKey(file, write_public_key(read_private_key(file).public_key()))
+
+
+def kept_push_key(var: Path) -> Path:
+    """Return the file of the key that this data folder's console sends Web Push with, made up at the first call."""
+    file = var / "push.pem"
+    _kept(file, webpush.new_key)
+    return file
 
 
 def _kept(file: Path, make: Callable[[], str]) -> str:

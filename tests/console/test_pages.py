@@ -109,6 +109,19 @@ def test_who_is_not_protected_is_named_first_and_found_by_name(peopled: Console)
     expect(page.locator(".my-doors li")).to_have_count(1)
 
 
+def test_no_building_of_the_plan_covers_another_and_the_unprotected_are_counted(peopled: Console) -> None:
+    page = peopled.sign_in("li", role="supervisor")
+    page.goto(f"{peopled.world.url}/community")
+    boxes = [box for r in page.locator(".spot rect").all() if (box := r.bounding_box())]
+    assert len(boxes) > 10
+    for n, one in enumerate(boxes):
+        for other in boxes[n + 1 :]:
+            apart = abs(one["x"] - other["x"]) >= one["width"], abs(one["y"] - other["y"]) >= one["height"]
+            assert any(apart)
+    expect(page.locator('.spot[data-gap="yes"]').first).to_be_visible()
+    expect(page.locator(".plan")).to_contain_text("unprotected")
+
+
 def test_pages_say_so_where_there_is_nothing(console: Console) -> None:
     page = console.sign_in("li", role="supervisor")
     page.goto(f"{console.world.url}/round")

@@ -186,14 +186,25 @@ async def of_buildings(connection: Connection, scope: Scope, now: datetime, acco
         return await cursor.fetchall()
 
 
-async def counts(connection: Connection, scope: Scope, now: datetime) -> tuple[int, int]:
-    """Return how many flagged residents there are, and how many of them are not protected."""
+async def lives(
+    connection: Connection, scope: Scope, now: datetime
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return how many flagged residents live in each place, and how many of them are not protected.
+
+    Returns:
+        By estate and building; by the home's id where it is in no building, and by nothing where a
+        resident has none.
+    """
     cursor = await connection.execute(
-        f"SELECT count(*), count(*) FILTER (WHERE NOT c.protected) FROM ({_COVERED}) c",  # noqa: S608 - constants
+        f"""
+        SELECT r.estate, coalesce(z.building, z.id, ''), count(*),
+               count(*) FILTER (WHERE o.online IS NOT TRUE)
+        FROM resident r LEFT JOIN zone z ON z.id = r.home CROSS JOIN LATERAL ({_DEVICES_OF}) o
+        WHERE r.flagged AND (%(estates)s::text[] IS NULL OR r.estate = ANY (%(estates)s)) GROUP BY 1, 2
+        """,  # noqa: S608 - put together of constants
         _facts(scope, now),
     )
-    row = await cursor.fetchone()
-    return (row[0], row[1]) if row else (0, 0)
+    return {(estate, place): (all_, bare) for estate, place, all_, bare in await cursor.fetchall()}
 
 
 async def device_health(
