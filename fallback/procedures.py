@@ -93,6 +93,9 @@ def parse(text: str, name: str) -> Procedure:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise Rejected("malformed", f"{name}:{line}: {error.problem}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise Rejected("malformed", f"{name}:{line}: {error.reason}") from None
     reader = _Reader(name)
     read = _procedure(reader, root)
     if reader.errors or read is None:
