@@ -66,7 +66,7 @@ class Form:
         """Return the form that the environment asks for."""
         if os.environ.get("QUICK"):
             return cls(events=1200, rate=20.0, before_s=5.0, cut_s=5.0, rows=20_000)
-        return cls(events=6000, rate=25.0, before_s=20.0, cut_s=30.0, rows=3_000_000)
+        return cls(events=6000, rate=25.0, before_s=20.0, cut_s=30.0, rows=1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 import threading
 import urllib.request
 from http import HTTPStatus
@@ -18,12 +20,13 @@ from deploy.grafana.__main__ import queries
 from deploy.prometheus.__main__ import declared
 from fallback.monitoring import look
 from tests.conftest import lacking
+from tests.household import ROOT
 from tests.servers import monitoring
 from tests.servers.monitoring import Monitoring
 from vigil.clock import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.story.conftest import Platform
@@ -68,6 +71,17 @@ def served(port: int) -> set[str]:
     return {name for name, _ in found}
 
 
+def checked(platform: Platform, ports: Mapping[str, int]) -> list[str]:
+    """What `python -m deploy.check` says of the running platform, a line each."""
+    listed = ",".join(f"{room}={HOST}:{port}" for room, port in ports.items())
+    own = {"VIGIL_CHECK_COMMUNITY": "c1", "VIGIL_CHECK_PROCESSES": listed, "VIGIL_DATABASE_DSN": platform.dsn}
+    command = [sys.executable, "-m", "deploy.check"]
+    environment = {**platform.household.environment, **own}
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
 async def as_the_watchdog_sees_it(alertmanager: str) -> str | None:
     async with httpx.AsyncClient() as client:
         return await look(client, alertmanager, utc_now())
@@ -83,6 +97,11 @@ def test_prometheus_sees_every_room_and_its_alerts_and_heartbeat_arrive(
     for room, port in ports.items():
         wanted = {metric.name for metric in declared() if metric.room == room}
         assert wanted - served(port) == set(), f"{room} does not have what its code declares"
+    said = checked(platform, ports)
+    assert {f"ok  {room} is ready" for room in ROOMS} <= set(said)
+    # The platform of a story has a broker that lets anybody in: that is all there is against it here.
+    wrong = [line for line in said if line.startswith("BAD") and "clock is not synchronised" not in line]
+    assert [line[4:14] for line in wrong] == ["the broker", "the broker"], said
     targets = {room: [f"{HOST}:{port}"] for room, port in ports.items()}
     with Monitoring(tmp_path / "monitoring", targets, sink) as seen:
         seen.wait(lambda: len(seen.query('up{job=~"vigil-(ingest|processors|api)"} == 1')) == len(ROOMS))
