@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +12,10 @@ from prometheus_client import REGISTRY
 
 from vigil import runtime
 from vigil.errors import Stalled, Unavailable
-from vigil.runtime import retrying, run_until_stopped, watch_lag
+from vigil.runtime import retrying, run_until_stopped, together, watch_lag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 pytestmark = pytest.mark.asyncio
 
@@ -122,3 +123,35 @@ async def test_what_computes_on_the_loop_shows_as_its_lag(monkeypatch: pytest.Mo
     watching.cancel()
     assert told("count") > looks
     assert told("sum") - late >= 0.2 - 0.01
+
+
+@asynccontextmanager
+async def waiting(name: str, parted: list[str], all_part: asyncio.Barrier) -> AsyncIterator[str]:
+    """Something that parts only while the others do."""
+    yield name
+    await all_part.wait()
+    parted.append(name)
+
+
+async def test_what_is_opened_together_parts_together() -> None:
+    parted: list[str] = []
+    all_part = asyncio.Barrier(3)
+    async with together(*(waiting(name, parted, all_part) for name in "abc")) as opened:
+        assert opened == ["a", "b", "c"]
+        assert parted == []
+    assert sorted(parted) == ["a", "b", "c"]
+
+
+async def test_where_one_cannot_be_opened_the_others_are_closed() -> None:
+    parted: list[str] = []
+
+    @asynccontextmanager
+    async def away() -> AsyncIterator[str]:
+        if not parted:
+            raise Unavailable("Kafka", "nobody answers")
+        yield ""
+
+    with pytest.raises(Unavailable):
+        async with together(waiting("a", parted, asyncio.Barrier(1)), away()):
+            pytest.fail("it was opened")
+    assert parted == ["a"]
