@@ -659,6 +659,26 @@ async def test_states_and_births_are_kept_and_a_lost_tail_shows(connection: Any)
 
 
 @one_by_one
+async def test_an_event_of_a_boot_that_was_closed_is_receipted_and_not_decided_on_again(
+    connection: Any, handler: EventHandler
+) -> None:
+    call = record(event(Sos(by="cord"), device="door"))
+    await taken(handler.handle, connection, [call], NOW)
+    ends = [LaneEnd(BOOT, Lane.ALARM, 1), LaneEnd("9-0000000b", Lane.ALARM, 0)]
+    birth = Birth(session="s", model="m", firmware="1", capabilities=[], lanes=ends)
+    await taken(StateHandler().handle, connection, [state_record(Kind.BIRTH, birth, device="pendant")], NOW)
+    assert await rows(connection, "SELECT boot, ended FROM watermark ORDER BY boot") == [
+        (BOOT, True),
+        ("9-0000000b", False),
+    ]
+    await connection.execute("DELETE FROM event")  # as `vigil.store.retention` does in time
+    assert await rows(connection, "SELECT close_boots(%s, 9)", NOW + timedelta(days=200)) == [(1,)]
+    before = await counts(connection)
+    assert await taken(handler.handle, connection, [call], NOW) == [receipt(1)]
+    assert await counts(connection) == before
+
+
+@one_by_one
 async def test_births_of_many_take_no_more_statements_than_one(shared_database: str) -> None:
     birth = Birth(session="s", model="m", firmware="1", capabilities=[])
     sent = []
