@@ -20,7 +20,7 @@ ifdef QUICK
 export QUICK
 endif
 
-.PHONY: up smoke test check stack-test faults bench bench-edge ops-check restore-drill wheelhouse deb install-check accuracy sla drill console-test lock clean
+.PHONY: up smoke test check stack-test faults bench bench-edge ops-check audit restore-drill wheelhouse deb install-check accuracy sla drill console-test lock clean
 
 up: $(VENV)/.up
 	@$(PY) -m deploy.embedded
@@ -53,6 +53,11 @@ ops-check: $(VENV)/.dev
 	@QUICK=1 $(PY) -m tests.restore
 	@QUICK=1 ONLY="rolling restart" $(PY) -m tests.faults
 	@PART=fallback $(PY) -m tests.install
+
+# What we are made of (CycloneDX), and what is known against it, where the advisory data can be had.
+audit: $(VENV)/.dev
+	@$(PY) -m deploy.sbom
+	@$(PY) -m deploy.sbom audit
 
 # The database is destroyed under load, and brought back.
 restore-drill: $(VENV)/.dev

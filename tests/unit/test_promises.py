@@ -46,3 +46,15 @@ def test_the_test_of_a_promise_exists_and_bears_the_mark(named: str) -> None:
         assert name in tests
     decorators = tests[name] if name else []
     assert marked_whole(tree) or any("mark.trust" in one for one in decorators)
+
+
+def test_every_line_of_the_checklist_has_a_state_and_its_evidence_exists() -> None:
+    page = (ROOT / "docs/security/asvs.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (\d+\.\d+\.\d+) \| (met|partly|not met|n/a) \| (.+) \|$", page, re.MULTILINE)
+    assert len(lines) == len({id_ for id_, *_ in lines}) == 253  # level 1 has 70, level 2 has 183
+    named = {
+        path
+        for *_, evidence in lines
+        for path in re.findall(r"`((?:api|deploy|docs|tests|vigil)/[^` ]+)`", evidence)
+    }
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
