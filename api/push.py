@@ -18,7 +18,7 @@ from api.escalation import webpush
 from api.fields import Body
 from api.problems import RESPONSES, Denied
 from api.services import Services, ServicesDep
-from vigil.errors import Rejected
+from vigil.errors import Rejected, Unavailable
 from vigil.store import push
 from vigil.store.push import Subscription
 
@@ -88,7 +88,7 @@ async def subscribe(
     if new.id not in {one.id for one in known}:
         t = translator(language)
         welcome = {"title": t("push.title"), "body": t("push.welcome")}
-        await pusher.send(new, welcome, "welcome", services.clock())
+        await _greet(services, pusher, new, welcome)
 
 
 @router.post("/subscriptions/end", status_code=HTTPStatus.NO_CONTENT)
@@ -97,6 +97,22 @@ async def unsubscribe(services: ServicesDep, identity: SomebodyDep, body: Endpoi
     account = _own(identity)
     async with services.scoped(identity) as connection:
         await push.remove_of(connection, account, body.endpoint)
+
+
+async def _greet(services: Services, pusher: Pusher, new: Subscription, welcome: dict[str, str]) -> None:
+    """Send a first message: a browser that none reaches is no way to anybody, and is not kept.
+
+    Raises:
+        Rejected: `unreachable`.
+    """
+    try:
+        taken = await pusher.send(new, welcome, "welcome", services.clock())
+    except Unavailable:
+        taken = False
+    if not taken:
+        async with services.pool.connection() as connection:
+            await push.remove(connection, new.endpoint)
+        raise Rejected("unreachable", "this browser's push service takes no messages from here")
 
 
 def _own(identity: Identity) -> str:

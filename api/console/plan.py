@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from vigil.store.overview import Spot
 
 WIDTH: Final = 800
-COLUMNS: Final = 8
+COLUMNS: Final = 7
 CELL: Final = WIDTH / COLUMNS
 ROW: Final = 72
-BOX: Final = (88, 58)
+BOX: Final = (104, 58)
 """Of a place: within its cell, with a gap around."""
 ROOM: Final = 1.5
 """Cells a place at least, so that most come near to where they lie."""

@@ -17,9 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from psycopg.sql import SQL, Identifier
 
 from api.auth import COOKIE
+from api.escalation.push import Pusher
+from api.escalation.webpush import Sender
+from tests.browser import PushService, push_service
 from tests.conftest import REPOSITORY, lacking
 from tests.integration.api.conftest import PASSWORD, REGISTRY, World, serving
 from tests.integration.api.test_evidence import ISSUER
@@ -39,6 +43,7 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"),
 ]
+PUSH_KEY = ec.generate_private_key(ec.SECP256R1())
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -125,6 +130,8 @@ class Application:
     loop: asyncio.AbstractEventLoop
     over: asyncio.Event
     kept: frozenset[str]
+    service: PushService
+    pusher: Pusher
 
     async def empty(self) -> None:
         """Put the data back to where every test begins: nothing but the small registry."""
@@ -186,9 +193,12 @@ async def _serve(database: str, started: Future[Application]) -> None:
     try:
         async with await psycopg.AsyncConnection.connect(database) as connection:
             kept = await filled(connection)
-        async with serving(database, utc_now, issuer=ISSUER) as world:
-            started.set_result(Application(world, asyncio.get_running_loop(), over, kept))
-            await over.wait()
+        async with push_service() as service:
+            pusher = Pusher(Sender(PUSH_KEY, "mailto:ops@example.org"), frozenset({service.origin}))
+            async with serving(database, utc_now, issuer=ISSUER, pusher=pusher) as world:
+                loop = asyncio.get_running_loop()
+                started.set_result(Application(world, loop, over, kept, service, pusher))
+                await over.wait()
     except Exception as error:
         if started.done():
             raise

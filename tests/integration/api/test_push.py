@@ -137,6 +137,13 @@ async def test_a_push_service_that_fails_is_tried_again_and_holds_up_no_other_ch
     assert "Repeat" in duty.told()[-1]["title"] or "重复" in duty.told()[-1]["title"]
 
 
+async def test_a_browser_that_no_message_reaches_is_not_kept(duty: Duty) -> None:
+    duty.service.status = 503
+    problem(await duty.subscribe(duty.li, duty.browser), 422)
+    async with duty.world.pool.connection() as connection:
+        assert await push.accounts(connection) == frozenset()
+
+
 @pytest.mark.parametrize("status", [301, 302, 307])
 async def test_a_push_service_leads_nowhere_else(duty: Duty, status: int) -> None:
     await duty.subscribe(duty.li, duty.browser)
