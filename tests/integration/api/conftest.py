@@ -31,6 +31,7 @@ from vigil.store.accounts import NewAccount, Token
 from vigil.store.alerts import NewAlert
 from vigil.store.detections import Detection, insert_detections
 from vigil.store.pool import Pool, ProcessRole, open_pool
+from vigil.store.sealed import IN_CLEAR
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from api.escalation.push import Pusher
     from api.oidc import Provider
     from vigil.clock import Clock
+    from vigil.store.sealed import Vault
 
 PASSWORD = "correct horse battery"
 LINK_KEY = b"a key of the tests alone"
@@ -203,13 +205,18 @@ async def serving(
     provider: Provider | None = None,
     pusher: Pusher | None = None,
     rates: Rates | None = None,
+    vault: Vault = IN_CLEAR,
 ) -> AsyncIterator[World]:
     """Serve the application while the context lasts; without rates of its own nobody is slowed down."""
     dsn = SecretStr(database)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(dsn, "test", 4))
-        people = await stack.enter_async_context(open_pool(dsn, "test-api", 8, role=ProcessRole.PEOPLE))
-        live = await stack.enter_async_context(open_pool(dsn, "test-live", 2, role=ProcessRole.API))
+        pool = await stack.enter_async_context(open_pool(dsn, "test", 4, vault=vault))
+        people = await stack.enter_async_context(
+            open_pool(dsn, "test-api", 8, role=ProcessRole.PEOPLE, vault=vault)
+        )
+        live = await stack.enter_async_context(
+            open_pool(dsn, "test-live", 2, role=ProcessRole.API, vault=vault)
+        )
         async with pool.connection() as connection:
             await connection.execute(REGISTRY)
         hub = Hub(dsn, live, clock)
