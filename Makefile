@@ -20,7 +20,7 @@ ifdef QUICK
 export QUICK
 endif
 
-.PHONY: up smoke test check stack-test faults bench bench-edge ops-check audit restore-drill wheelhouse deb install-check accuracy sla drill console-test lock clean
+.PHONY: up smoke test check stack-test faults bench bench-edge bench-board ops-check audit restore-drill wheelhouse deb install-check accuracy sla drill console-test lock clean
 
 up: $(VENV)/.up
 	@$(PY) -m deploy.embedded
@@ -73,6 +73,10 @@ install-check: $(VENV)/.dev
 
 bench-edge: $(VENV)/.dev
 	@$(PY) -m tests.bench.edge
+
+# The board's memory in a real Chromium through 10,000 alerts.
+bench-board: $(VENV)/.dev
+	@$(PY) -m tests.bench.board
 
 console-test: $(VENV)/.dev
 	@$(PY) -m pytest -q tests/console
