@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/v1/calendars", tags=["rota"], responses=RESPONSES)
 SecretPath = Annotated[
-    str, Path(min_length=20, max_length=100, pattern=r"^[A-Za-z0-9_-]+$", examples=["9f3Jx7Qm2LbT0cVnR5wKhYpA"])
+    str,
+    Path(min_length=20, max_length=100, pattern=r"^[A-Za-z0-9_-]+$", examples=["9f3Jx7Qm2LbT0cVnR5wKhYpA"]),
 ]
 
 

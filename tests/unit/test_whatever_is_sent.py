@@ -50,7 +50,9 @@ def test_no_text_is_a_procedure_but_a_procedure(text: str) -> None:
 
 
 @given(which=st.integers(0, 100), cuts=cuts)
-def test_a_procedure_with_a_slip_of_the_hand_is_read_or_refused(which: int, cuts: list[tuple[int, str]]) -> None:
+def test_a_procedure_with_a_slip_of_the_hand_is_read_or_refused(
+    which: int, cuts: list[tuple[int, str]]
+) -> None:
     good = SHIPPED[which % len(SHIPPED)].read_text(encoding="utf-8")
     with suppress(Rejected):
         procedures.parse(turned(good, cuts), "x.yaml")
@@ -70,7 +72,9 @@ def test_no_json_is_a_boxs_file_but_a_boxs_file(content: object) -> None:
 
 
 @given(raw=st.binary(max_size=300))
-def test_no_bytes_are_a_table_of_residents_but_a_table(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
+def test_no_bytes_are_a_table_of_residents_but_a_table(
+    tmp_path_factory: pytest.TempPathFactory, raw: bytes
+) -> None:
     file = tmp_path_factory.getbasetemp() / "table.csv"
     file.write_bytes(raw)
     with suppress(Rejected):
