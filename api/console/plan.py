@@ -25,7 +25,7 @@ BOX: Final = (104, 58)
 ROOM: Final = 1.5
 """Cells a place at least, so that most come near to where they lie."""
 MOST_ROWS: Final = 9
-"""A long and narrow estate is drawn no higher, unless its places need it."""
+"""A long and narrow estate is drawn no higher, nor one of few places, unless its places need it."""
 Cell = tuple[int, int]
 
 
@@ -95,7 +95,8 @@ def _by_coordinates(spots: list[Spot]) -> tuple[list[Cell], int]:
     xs, ys = [s.x_m or 0.0 for s in spots], [s.y_m or 0.0 for s in spots]
     wide, high = max(max(xs) - min(xs), 1.0), max(ys) - min(ys)
     needed = math.ceil(len(spots) * ROOM / COLUMNS)
-    rows = max(needed, min(MOST_ROWS, 1 + round((COLUMNS - 1) * CELL * high / wide / ROW)))
+    shape = 1 + round((COLUMNS - 1) * CELL * high / wide / ROW)
+    rows = max(needed, min(MOST_ROWS, len(spots) + 2, shape))
     scale = min((COLUMNS - 1) * CELL / wide, (rows - 1) * ROW / high if high else math.inf)
     wanted = [
         ((x - min(xs)) * scale / CELL, (max(ys) - y) * scale / ROW) for x, y in zip(xs, ys, strict=True)
