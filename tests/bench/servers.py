@@ -174,6 +174,19 @@ def register(servers: Servers, devices: int) -> None:
             connection.execute(statement.encode(), values)
 
 
+def forget(servers: Servers, devices: int) -> None:
+    """Take devices from the register again, down to so many."""
+    values = {"devices": devices, "nodes": devices // load.DEVICES_A_NODE}
+    with psycopg.connect(servers.dsn) as connection:
+        for statement in _FORGET:
+            connection.execute(statement.encode(), values)
+
+
+_FORGET: Final = (
+    "DELETE FROM assignment WHERE device ~ '^d[0-9]+$' AND substr(device, 2)::int >= %(devices)s",
+    "DELETE FROM device WHERE id ~ '^d[0-9]+$' AND substr(id, 2)::int >= %(devices)s",
+    "DELETE FROM node WHERE id ~ '^n[0-9]+$' AND substr(id, 2)::int >= %(nodes)s",
+)
 _REGISTRY: Final = (
     "INSERT INTO node (id, estate) SELECT 'n' || i, %(estate)s FROM generate_series(0, %(nodes)s) i ON CONFLICT DO NOTHING",
     "INSERT INTO node (id, estate) VALUES ('probe', %(estate)s) ON CONFLICT DO NOTHING",

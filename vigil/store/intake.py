@@ -280,8 +280,8 @@ def _values(row: EventRow) -> tuple[Any, ...]:
 async def _insert_copied(connection: Connection, table: str, rows: Sequence[EventRow]) -> set[UUID]:
     """Copy rows beside the table, and take over from there what it does not have.
 
-    The place beside it is the connection's own and is emptied by the commit.  The answer names the rows
-    that were there already: as a rule it is empty, and costs nothing to read.
+    The place beside it is the connection's own, and the commit empties it; what an earlier batch of the
+    same transaction has left there is known already.
     """
     staging = _STAGING[table]
     await connection.execute(staging.make)
@@ -291,8 +291,7 @@ async def _insert_copied(connection: Connection, table: str, rows: Sequence[Even
             for row in rows:
                 await copy.write_row(_values(row))
         await cursor.execute(staging.take_over, binary=True)
-        old = {id_ for (id_,) in await cursor.fetchall()}
-    return {row.id for row in rows} - old
+        return {id_ for (id_,) in await cursor.fetchall()}
 
 
 async def _insert_arrays(connection: Connection, table: str, rows: Sequence[EventRow]) -> set[UUID]:
@@ -332,8 +331,7 @@ def _staging(table: str) -> _Staging:
     make = SQL("CREATE TEMP TABLE IF NOT EXISTS {staged} (LIKE {table}) ON COMMIT DELETE ROWS")
     copy = SQL("COPY {staged} FROM STDIN (FORMAT BINARY)")
     take_over = SQL("""
-        WITH stored AS (INSERT INTO {table} SELECT * FROM {staged} ON CONFLICT DO NOTHING RETURNING id)
-        SELECT id FROM {staged} EXCEPT SELECT id FROM stored
+        INSERT INTO {table} SELECT * FROM {staged} ON CONFLICT DO NOTHING RETURNING id
     """)
     return _Staging(*(query.format(**names_).as_bytes() for query in (make, copy, take_over)))
 
