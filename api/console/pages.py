@@ -1,7 +1,7 @@
 """The console's pages: sign in and the board.
 
-Neighbours: the templates beside this module, `api.alerts` for what they show, `static/` for
-the modules that keep them live.  Forms carry the session's CSRF token as a field; signing in
+Neighbours: `api.console.alert` for one alert, the templates beside this module, `static/` for the
+modules that keep them live.  Forms carry the session's CSRF token as a field; signing in
 has no session yet, and there the browser's word on where the form came from is checked.
 """
 

@@ -11,8 +11,14 @@ from api.console.pose import FIGURES, HEIGHT, SURE, draw
 
 POINT = st.tuples(st.integers(-1000, 2000), st.integers(-1000, 2000), st.integers(0, 100))
 FRAME = st.lists(POINT, min_size=17, max_size=17).map(lambda points: [n for point in points for n in point])
-STANDING = [500, 100, 90] + [500, 100, 0] * 4 + [480, 250, 90, 520, 250, 90] + [500, 300, 0] * 4
-STANDING += [480, 500, 90, 520, 500, 90] + [480, 700, 90, 520, 700, 90] + [480, 900, 90, 520, 900, 90]
+STANDING = [
+    *[500, 100, 90],
+    *[500, 100, 0] * 4,
+    *[480, 250, 90, 520, 250, 90],
+    *[500, 300, 0] * 4,
+    *[480, 500, 90, 520, 500, 90, 480, 700, 90, 520, 700, 90, 480, 900, 90, 520, 900, 90],
+]
+"""One frame: head, shoulders and legs are seen, arms are not."""
 
 
 @given(st.lists(FRAME, min_size=1, max_size=40), st.floats(0.5, 60), st.floats(0.3, 3))
