@@ -93,7 +93,7 @@ async def seen(page: Page, count: int) -> None:
     await page.wait_for_function(wait, arg=words, timeout=120_000)
 
 
-async def memory(page: Page, devtools: CDPSession) -> dict[str, float]:
+async def memory(page: Page, devtools: CDPSession) -> dict[str, float | None]:
     """Return what the page takes now, in MB, and how many nodes it has."""
     for _ in range(3):
         await devtools.send("HeapProfiler.collectGarbage")
@@ -104,7 +104,7 @@ async def memory(page: Page, devtools: CDPSession) -> dict[str, float]:
     )
     return {
         "heap_mb": round(named["JSHeapUsedSize"] / 1e6, 1),
-        "page_mb": round(whole / 1e6, 1) if whole else None,  # type: ignore[dict-item]  # null where it cannot be had
+        "page_mb": round(whole / 1e6, 1) if whole else None,
         "nodes": named["Nodes"],
     }
 
