@@ -259,7 +259,8 @@ async def test_every_kind_of_source_in_a_file_has_a_builder() -> None:
             kind: {"kind": kind} | ({"path": "/dev/ttyUSB0"} if kind == "serial" else {}) for kind in kinds
         },
     }
-    assert set(build(config.parse(json.dumps(raw).encode()), utc_now, time.monotonic)) == set(kinds)
+    node = config.parse(json.dumps(raw).encode())
+    assert set(build(node, kinds, utc_now, time.monotonic)) == set(kinds)
 
 
 async def test_a_reading_that_no_platform_would_take_is_found_by_the_check() -> None:
