@@ -312,4 +312,4 @@ async def test_who_was_told_and_what_became_of_it_stands_on_the_alerts_page(nigh
     li = await night.world.person("li")
     page = await li.get(f"/alerts/{alert}", headers={"Accept": "text/html", "Accept-Language": "en"})
     assert "Who was told" in page.text
-    assert "message · sent" in page.text
+    assert "message · <b>sent</b>" in page.text

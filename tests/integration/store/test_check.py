@@ -101,4 +101,4 @@ async def test_the_command_ends_with_what_it_found(
     assert capfd.readouterr().out == "BAD the schema lacks 0001_core.sql: run migrate\n"
     monkeypatch.setattr("sys.argv", ["vigil.store"])
     assert await asyncio.to_thread(command.main) == 2
-    assert capfd.readouterr().err == "usage: python -m vigil.store migrate|check\n"
+    assert capfd.readouterr().err == "usage: python -m vigil.store migrate | check | logins FOLDER\n"
