@@ -188,7 +188,7 @@ async def close(write: WriteDep, identity: SomebodyDep, case: UUID, body: CloseB
             raise Rejected("not_allowed", "this case is closed")
         await cases.close(connection, case, body.outcome, body.note, identity.actor, now)
         closed = await cases.case(connection, case, identity.scope)
-        assert closed is not None, "it is locked above"  # noqa: S101 - as said
+        assert closed is not None, "its row is locked since it was read"  # noqa: S101 - for the type checker: nobody can have removed it
         return Done(_view(closed, now))
 
     return await write(do)

@@ -141,7 +141,7 @@ async def perform(
         signature = (signed, fingerprint(key.public_key()))
     await erasure.certify(connection, found.id, actor, now, certificate, signature)
     done = await erasure.found(connection, resident)
-    assert done is not None, "its row is locked above"  # noqa: S101 - as said
+    assert done is not None, "its row is locked since it was read"  # noqa: S101 - for the type checker: nobody can have removed it
     return done
 
 

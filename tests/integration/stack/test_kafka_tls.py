@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +10,7 @@ from pydantic import SecretStr
 from deploy.embedded.servers import free_port
 from deploy.pki.__main__ import Folder
 from tests.conftest import lacking
+from tests.integration.stack.conftest import NOW
 from tests.servers import kafka
 from tests.servers.kafka import ApacheKafka, bootstrap
 from vigil import pki
@@ -24,16 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.trust]
-NOW = datetime.now(UTC)  # noqa: TID251 - certificates are checked by OpenSSL and Java, which have no other clock
 USER, PASSWORD = "vigil", "a long secret of these tests"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    folder = Folder(tmp_path_factory.mktemp("pki"))
-    folder.init("c1", NOW)
-    folder.server(["127.0.0.1", "localhost"], NOW)
-    return folder
 
 
 @pytest.fixture(scope="module")

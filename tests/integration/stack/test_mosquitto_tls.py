@@ -8,7 +8,7 @@ import shutil
 import signal
 import ssl
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import paho.mqtt.client as paho
@@ -21,6 +21,7 @@ from deploy.pki.__main__ import Folder
 from edge import handshake
 from tests.conftest import lacking
 from tests.integration.edge.platform import eventually
+from tests.integration.stack.conftest import NOW
 from tests.servers import mosquitto
 from tests.servers.mosquitto import Mosquitto
 from vigil import pki
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.trust]
 
 WAIT_S = 10
-NOW = datetime.now(UTC)  # noqa: TID251 - certificates are checked by OpenSSL, which has no other clock
 OURS, THEIRS = Address("c1", "e1", "n1"), Address("c1", "e1", "n2")
 NOT_AUTHORIZED = 0x87
 KINDS = [
@@ -46,14 +46,6 @@ KINDS = [
     (Kind.HEALTH, "d1"),
     (Kind.REPLY, None),
 ]
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    folder = Folder(tmp_path_factory.mktemp("pki"))
-    folder.init("c1", NOW)
-    folder.server(["127.0.0.1", "localhost"], NOW)
-    return folder
 
 
 @pytest.fixture(scope="module")

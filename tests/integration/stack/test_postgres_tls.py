@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,7 @@ from pydantic import SecretStr
 
 from deploy.pki.__main__ import Folder
 from tests.conftest import lacking
+from tests.integration.stack.conftest import NOW
 from tests.servers import postgres
 from tests.servers.postgres import DebianPostgres
 from vigil.errors import Unavailable
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.trust]
-NOW = datetime.now(UTC)  # noqa: TID251 - certificates are checked by OpenSSL, which has no other clock
 
 
 class TlsPostgres(DebianPostgres):
@@ -47,14 +46,6 @@ class TlsPostgres(DebianPostgres):
     def _is_ready(self) -> bool:
         """Its log says so; the port's usual question is asked in clear, and refused."""
         return self._child is not None and b"ready to accept connections" in self._child.output()
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    folder = Folder(tmp_path_factory.mktemp("pki"))
-    folder.init("c1", NOW)
-    folder.server(["127.0.0.1", "localhost"], NOW)
-    return folder
 
 
 @pytest.fixture(scope="module")
