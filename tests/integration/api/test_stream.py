@@ -216,9 +216,9 @@ async def test_a_number_from_a_database_that_is_no_more_loads_the_board_anew(wor
 
 async def raise_and_read(world: World) -> None:
     """Raise an alert whose change is read alone: what is read at once is kept or dropped as one."""
-    before = world.hub.position
+    before = world.hub.position or 0
     await world.raise_alert()
-    await until(lambda: world.hub.position > before)
+    await until(lambda: (world.hub.position or 0) > before)
 
 
 async def test_a_reader_that_does_not_keep_up_is_dropped_and_misses_nothing(
