@@ -37,10 +37,9 @@ from vigil.alerts import Priority
 from vigil.errors import NotFound, Rejected, Unavailable
 from vigil.events import derived_id
 from vigil.store import accounts, alerts, cases, own, residents
-from vigil.store.alerts import NewAlert
 from vigil.store.board import EVERYWHERE
 from vigil.store.cases import Case, Glass
-from vigil.store.detections import Detection, insert_detections
+from vigil.store.detections import Detection
 
 if TYPE_CHECKING:
     from vigil.clock import Clock
@@ -315,18 +314,4 @@ async def _tell(connection: Connection, case: Case, now: datetime) -> None:
         synthetic=None,
         made_at=now,
     )
-    await insert_detections(connection, [found])
-    new = NewAlert(
-        id=derived_id("alert", found.id),
-        subject=found.subject,
-        kind=found.kind,
-        priority=Priority.TROUBLE,
-        estate=found.estate,
-        zone=None,
-        resident=None,
-        event_time=now,
-        summary=summary,
-        synthetic=None,
-        detection=found.id,
-    )
-    await alerts.raise_alert(connection, new, now)
+    await alerts.raise_found(connection, found, Priority.TROUBLE, now)

@@ -21,9 +21,8 @@ from api.escalation.policies import Channel
 from vigil.alerts import Priority
 from vigil.errors import Rejected, Stop, Unavailable
 from vigil.store import alerts, drills, staff
-from vigil.store.alerts import NewAlert
 from vigil.store.board import Scope
-from vigil.store.detections import Detection, insert_detections
+from vigil.store.detections import Detection
 from vigil.store.drills import DrillRow
 from vigil.store.seed import put_rows
 
@@ -206,20 +205,6 @@ async def raise_drill(pool: Pool, chosen: argparse.Namespace, clock: Clock, _sen
             made_at=now,
         )
         await drills.put(connection, test)
-        await insert_detections(connection, [detection])
-        alert = NewAlert(
-            id=id_,
-            subject=detection.subject,
-            kind=chosen.kind,
-            priority=Priority(chosen.priority),
-            estate=chosen.estate,
-            zone=None,
-            resident=None,
-            event_time=now,
-            summary=summary,
-            synthetic="drill",
-            detection=id_,
-        )
-        raised = await alerts.raise_alert(connection, alert, now)
+        raised = await alerts.raise_found(connection, detection, Priority(chosen.priority), now)
     minutes = TEST_FOR / timedelta(minutes=1)
     say(f"raised as a drill: alert {raised}; it pages for {minutes:.0f} min, or until somebody takes it")

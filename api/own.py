@@ -38,9 +38,8 @@ from vigil.alerts import Priority
 from vigil.errors import NotFound, Rejected
 from vigil.events import derived_id
 from vigil.store import accounts, alerts, escalation, own, residents, staff, tasks
-from vigil.store.alerts import NewAlert
 from vigil.store.board import EVERYWHERE
-from vigil.store.detections import Detection, insert_detections
+from vigil.store.detections import Detection
 from vigil.store.own import Report, Tie
 from vigil.store.tasks import TaskRow
 
@@ -504,21 +503,7 @@ async def _raise(
         synthetic=None,
         made_at=now,
     )
-    await insert_detections(connection, [said])
-    new = NewAlert(
-        id=derived_id("alert", said.id),
-        subject=subject,
-        kind=kind,
-        priority=priority,
-        estate=found.estate,
-        zone=zone,
-        resident=resident,
-        event_time=now,
-        summary=sentence,
-        synthetic=None,
-        detection=said.id,
-    )
-    return await alerts.raise_alert(connection, new, now)
+    return await alerts.raise_found(connection, said, priority, now)
 
 
 def _relation(identity: Identity) -> Literal["self", "family"]:

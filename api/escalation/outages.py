@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 from vigil.alerts import Priority
 from vigil.events import derived_id
 from vigil.store import alerts, outages
-from vigil.store.alerts import NewAlert
-from vigil.store.detections import Detection, insert_detections
+from vigil.store.detections import Detection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,21 +74,4 @@ async def _raise(
             synthetic=node.synthetic,
             made_at=now,
         )
-        await insert_detections(connection, [found])
-        await alerts.raise_alert(connection, _alert(found, summary), now)
-
-
-def _alert(found: Detection, summary: dict[str, str]) -> NewAlert:
-    return NewAlert(
-        id=derived_id("alert", found.id),
-        subject=found.subject,
-        kind=KIND,
-        priority=Priority.TROUBLE,
-        estate=found.estate,
-        zone=None,
-        resident=None,
-        event_time=found.time,
-        summary=summary,
-        synthetic=found.synthetic,
-        detection=found.id,
-    )
+        await alerts.raise_found(connection, found, Priority.TROUBLE, now)

@@ -17,8 +17,7 @@ from api.escalation.rota import Rota
 from vigil.alerts import Priority
 from vigil.events import derived_id
 from vigil.store import alerts
-from vigil.store.alerts import NewAlert
-from vigil.store.detections import Detection, insert_detections
+from vigil.store.detections import Detection
 
 if TYPE_CHECKING:
     from vigil.store.pool import Connection
@@ -99,18 +98,4 @@ async def raise_trouble(connection: Connection, trouble: Trouble, now: datetime)
         synthetic=None,
         made_at=now,
     )
-    alert = NewAlert(
-        id=derived_id("alert", trouble.id),
-        subject=subject,
-        kind=KIND,
-        priority=Priority.TROUBLE,
-        estate=trouble.estate,
-        zone=None,
-        resident=None,
-        event_time=now,
-        summary=trouble.summary,
-        synthetic=None,
-        detection=trouble.id,
-    )
-    await insert_detections(connection, [detection])
-    await alerts.raise_alert(connection, alert, now)
+    await alerts.raise_found(connection, detection, Priority.TROUBLE, now)

@@ -15,13 +15,16 @@ from psycopg.sql import SQL, Identifier
 from vigil import alerts
 from vigil.alerts import Action, Priority, State, Step, Subject
 from vigil.errors import Conflict, NotFound
+from vigil.events import derived_id
 from vigil.store.arrays import columns, encoded
+from vigil.store.detections import insert_detections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
+    from vigil.store.detections import Detection
     from vigil.store.pool import Connection
 
 CHANNEL: Final = "vigil_alert"
@@ -119,6 +122,29 @@ async def raise_alert(connection: Connection, new: NewAlert, now: datetime) -> U
         The id of the alert that carries the detection.
     """
     return (await raise_alerts(connection, [new], now))[new.detection]
+
+
+async def raise_found(connection: Connection, found: Detection, priority: Priority, now: datetime) -> UUID:
+    """Keep what the platform, or a person at a page of it, has found, and raise an alert on it.
+
+    Returns:
+        The id of the alert that carries it: a new one, derived from it, or the one it joins.
+    """
+    await insert_detections(connection, [found])
+    asked = NewAlert(
+        id=derived_id("alert", found.id),
+        subject=found.subject,
+        kind=found.kind,
+        priority=priority,
+        estate=found.estate,
+        zone=found.zone,
+        resident=found.resident,
+        event_time=found.time,
+        summary=found.explanation,
+        synthetic=found.synthetic,
+        detection=found.id,
+    )
+    return await raise_alert(connection, asked, now)
 
 
 async def raise_alerts(connection: Connection, asked: Sequence[NewAlert], now: datetime) -> dict[UUID, UUID]:
