@@ -27,6 +27,8 @@ lag = Histogram(
 LOOK_S: Final = 0.25
 """Between two looks at the loop's lag."""
 LONGEST_WAIT_S: Final = 10.0
+AGAIN_S: Final = 10.0
+"""After this long a task that was to end is told again; whoever ends in order needs less."""
 GARBAGE: Final = 50_000
 """Objects that are made and not let go of before the collector looks for cycles among them."""
 _log = structlog.get_logger(__name__)
@@ -52,9 +54,19 @@ async def run_until_stopped(*work: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in (waiter, *tasks):
+        await _end(waiter, *tasks)
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks until all have ended: one cancellation may get lost, see `vigil.store.pool`."""
+    left = set(tasks)
+    while left:
+        for task in left:
             task.cancel()
-        await asyncio.gather(waiter, *tasks, return_exceptions=True)
+        _, left = await asyncio.wait(left, timeout=AGAIN_S)
+    await asyncio.gather(
+        *tasks, return_exceptions=True
+    )  # what failed at the end is not the failure to be told
 
 
 def _settle() -> None:

@@ -28,6 +28,7 @@ from tests.conftest import REPOSITORY, lacking
 from tests.integration.api.conftest import PASSWORD, REGISTRY, World, serving
 from tests.integration.api.test_evidence import ISSUER
 from vigil.clock import utc_now
+from vigil.runtime import retrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -134,15 +135,21 @@ class Application:
     pusher: Pusher
 
     async def empty(self) -> None:
-        """Put the data back to where every test begins: nothing but the small registry."""
+        """Put the data back to where every test begins: nothing but the small registry.
+
+        The application goes on meanwhile; where the two hold each other up, the database ends one of them.
+        """
+        await retrying(self._empty)
+        self.world.sent.clear()
+        self.world.broken.clear()
+
+    async def _empty(self) -> None:
         async with self.world.pool.transaction() as connection:
             gone = {name for name in await filled(connection) - self.kept if not name.startswith("audit_")}
             if gone:  # what is in the audit log stays as it is
                 names = SQL(", ").join(map(Identifier, sorted(gone)))
                 await connection.execute(SQL("TRUNCATE {} CASCADE").format(names))
             await connection.execute(REGISTRY)
-        self.world.sent.clear()
-        self.world.broken.clear()
 
 
 async def filled(connection: Connection) -> frozenset[str]:

@@ -186,8 +186,11 @@ class Pool:
         Raises:
             Unavailable: The database does not answer, or broke off meanwhile.
         """
+        asked = _asked_to_end()
         try:
             async with self._pool.connection() as connection:
+                if _asked_to_end() > asked:
+                    raise asyncio.CancelledError
                 with broken_off_after(connection, self._silent_s):
                     yield connection
         except (PoolTimeout, psycopg.OperationalError, psycopg.InternalError) as error:
@@ -238,6 +241,16 @@ class Pool:
         old, self._pool = self._pool, self._make()
         await self._pool.open()
         await old.close(timeout=1)
+
+
+def _asked_to_end() -> int:
+    """Return how often the present task was cancelled.
+
+    Up to Python 3.11 `asyncio.wait_for` returns, and does not raise, where what it waits for comes at the
+    moment of the cancellation: a pool's connection does, that another task lets go of as both are ended.
+    """
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 @contextmanager

@@ -360,3 +360,27 @@ async def test_who_is_cancelled_before_it_listens_leaves_no_connection(
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
         while await (await connection.execute(query)).fetchall():  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_whoever_is_cancelled_as_a_connection_comes_ends(database: str, turns: int) -> None:
+    """The turns of the loop between the letting go and the cancellation; a few of them meet."""
+    async with open_pool(SecretStr(database), "test", 1) as pool:
+        done = asyncio.Event()
+
+        async def wait_for_it() -> None:
+            async with pool.connection():
+                pass
+            await asyncio.Event().wait()
+
+        async with pool.connection():
+            waiter = asyncio.create_task(wait_for_it())
+            await asyncio.sleep(0.05)
+            asyncio.get_running_loop().call_soon(done.set)
+            await done.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        waiter.cancel()
+        ended, _ = await asyncio.wait([waiter], timeout=5)
+        waiter.cancel()
+        assert ended

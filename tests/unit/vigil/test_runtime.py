@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,6 +47,21 @@ async def test_a_signal_ends_all_work_and_is_no_error(number: int) -> None:
     await run_until_stopped(one.run(), other.run(), ask())
     assert one.ended
     assert other.ended
+
+
+async def test_work_that_misses_one_cancellation_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "AGAIN_S", 0.01)
+    work = Work()
+
+    async def deaf() -> None:
+        with suppress(asyncio.CancelledError):
+            await work.started.wait()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.Event().wait()
+        await work.run()
+
+    await run_until_stopped(work.run(), deaf())
+    assert work.ended
 
 
 async def test_the_first_failure_ends_all_work_and_is_what_the_caller_sees() -> None:
