@@ -147,10 +147,13 @@ def test_demo_alerts_page_like_the_real_thing_and_say_what_they_are(console: Con
 
 def test_a_drills_alert_pulls_nobody_unless_a_drill_is_on_in_its_estate(console: Console) -> None:
     page = console.sign_in("li")
-    outside = console.raise_alert(synthetic="drill")
+    asked = "**/api/v1/drills"  # each time that a drill's alert comes; the answer is of that moment
+    with page.expect_response(asked):
+        outside = console.raise_alert(synthetic="drill")
     expect(card(page, outside).locator(".label.synthetic")).to_have_text("Drill")
     console.do(begin_drill(console, "e2"))
-    elsewhere = console.raise_alert(synthetic="drill")
+    with page.expect_response(asked):
+        elsewhere = console.raise_alert(synthetic="drill")
     expect(card(page, elsewhere)).to_be_visible()
     console.do(begin_drill(console, "e1"))
     console.raise_alert(synthetic="drill")
