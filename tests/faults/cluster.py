@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,11 +72,18 @@ class Managed:
     @property
     def ready(self) -> bool:
         """Whether its `/readyz` says so."""
+        return self.why_not_ready() is None
+
+    def why_not_ready(self) -> str | None:
+        """Return what its `/readyz` says against it, None if nothing."""
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.ops_port}/readyz", timeout=0.5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+                return None if answer.status == 200 else f"status {answer.status}"
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read().decode(errors="replace")
+        except OSError as error:
+            return repr(error)
 
     @property
     def dead(self) -> bool:
@@ -142,7 +150,10 @@ class Cluster:
         deadline = time.monotonic() + limit_s
         while missing := [room.name for room in self.rooms.values() if not room.ready]:
             if time.monotonic() > deadline:
-                tails = "; ".join(f"{name}: {self.rooms[name].last_words()}" for name in missing)
+                tails = "; ".join(
+                    f"{name}: {self.rooms[name].why_not_ready()} ({self.rooms[name].last_words()})"
+                    for name in missing
+                )
                 raise RuntimeError(f"not ready within {limit_s:.0f} s: {tails}")
             time.sleep(0.2)
 
