@@ -233,7 +233,7 @@ async def get_shift(
     """Return one shift."""
     require(identity, May.SEE_STAFF)
     async with services.scoped(identity) as connection:
-        found = await _found_shift(connection, identity, shift)
+        found = await found_shift(connection, identity, shift)
     response.headers["ETag"] = etag(found.version)
     return _shift(found)
 
@@ -247,7 +247,7 @@ async def change_shift(
     _check_span(body)
 
     async def do(connection: Connection) -> Done:
-        before = await _found_shift(connection, identity, shift)
+        before = await found_shift(connection, identity, shift)
         check_version(if_match, before.version)
         new = await _change_shift(Edit(connection, identity, write.services.clock()), before, body)
         return Done(_shift(new), version=new.version)
@@ -263,7 +263,7 @@ async def remove_shift(
     require(identity, May.MANAGE_ROTA)
 
     async def do(connection: Connection) -> Done:
-        before = await _found_shift(connection, identity, shift)
+        before = await found_shift(connection, identity, shift)
         check_version(if_match, before.version)
         await _remove_shift(Edit(connection, identity, write.services.clock()), before)
         return Done(None)
@@ -302,7 +302,7 @@ async def undo_shift(edit: Edit, change: Change) -> None:
     if change.after is None and before is not None:
         await _add_shift(edit, before)
         return
-    found = await _found_shift(edit.connection, edit.identity, int(change.thing_id))
+    found = await found_shift(edit.connection, edit.identity, int(change.thing_id))
     _refuse_changed(_as_sent(ShiftBody, found), change)
     if before is None:
         await _remove_shift(edit, found)
@@ -360,7 +360,7 @@ async def _stand_in(
 
     async def do(connection: Connection) -> Done:
         now = write.services.clock()
-        planned = await _found_shift(connection, identity, shift)
+        planned = await found_shift(connection, identity, shift)
         if not planned.starts_at <= body.starts_at < body.ends_at <= planned.ends_at:
             raise Rejected("invalid", "this is not a part of the shift")
         if kind == "handover":
@@ -639,7 +639,12 @@ async def _check_free(connection: Connection, body: ShiftBody, known: Rota, now:
             raise Rejected("not_allowed", f"{account} is on leave from {starts_at.isoformat()}")
 
 
-async def _found_shift(connection: Connection, identity: Identity, shift: int) -> ShiftRow:
+async def found_shift(connection: Connection, identity: Identity, shift: int) -> ShiftRow:
+    """Return a shift of somebody whom the caller may see, locked until the transaction ends.
+
+    Raises:
+        NotFound: There is none.
+    """
     found = await rows.shift(connection, shift)
     if found is None:
         raise NotFound("shift", str(shift))

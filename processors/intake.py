@@ -32,16 +32,17 @@ from processors.decide import (
 )
 from processors.fusion import Episode
 from vigil import events, topics
-from vigil.events import Birth, FallSuspected, NodeState, Shed, Tombstone, derived_id
+from vigil.events import Birth, DeviceHealth, FallSuspected, NodeState, Shed, Tombstone, derived_id
 from vigil.receipts import StoredReceipt
-from vigil.store import alerts, detections, intake, nodes
+from vigil.store import alerts, conditions, detections, intake, nodes
+from vigil.store.conditions import Said
 from vigil.store.detections import Detection
 from vigil.store.intake import Dead, ShedRange
 from vigil.store.registry import refresh
 from vigil.topics import Kind, Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from aiokafka import ConsumerRecord
@@ -145,6 +146,7 @@ class EventHandler:
             scoring.cancel()
         fresh = [a for a in _each_once(batch.arrivals) if a.envelope.id in new]
         await intake.take_back(connection, _again(fresh, accounting), now)
+        await conditions.note(connection, _said(fresh))
         told = await homes.take_in(connection, self._registry, fresh, now)
         await self._decide(connection, fresh, scores, now)
         await homes.tell(connection, told, now)
@@ -195,6 +197,14 @@ class EventHandler:
         episodes = {name: msgspec.convert(state, Episode) for name, state in known.items()}
         made = decide(fresh, scores, episodes, now, self._registry.modes, self._watched, abed)
         await record(connection, made, now)
+
+
+def _said(fresh: Iterable[Arrival]) -> Iterator[Said]:
+    """Yield what devices say of themselves; a time that cannot be says nothing of now."""
+    for a in fresh:
+        if isinstance(a.data, DeviceHealth) and a.plausible:
+            data = msgspec.to_builtins(a.data)
+            yield Said(a.envelope.subject, a.node.id, a.envelope.time, a.received_at, a.envelope.clock, data)
 
 
 def _show_modes(registry: Registry, versions: Mapping[str, Sequence[str]]) -> None:

@@ -1,27 +1,24 @@
-"""`/community`: the estates as a plan, residents with what covers them, devices, search; `/street`.
+"""`/community`: the estates as a plan, residents with what covers them, search.
 
-Neighbours: `vigil.store.overview` reads, `api.console.plan` draws.  A list of residents is a look at
+Neighbours: `vigil.store.overview` reads, `api.console.plan` draws, `api.console.devices` lists devices.  A list of residents is a look at
 each of them, and written down.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from api.access import Identity, May, Role
+from api.access import Identity, May
 from api.auth import SomebodyDep, require
 from api.console.pages import about, local_time, page_data, render
 from api.console.pins import pin
 from api.console.plan import draw
 from api.fields import PLAIN
 from api.services import Services, ServicesDep
-from vigil.store import accounts, board, overview, plans, tasks
-
-if TYPE_CHECKING:
-    from vigil.store.board import Card
+from vigil.store import accounts, overview, plans
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 SIZE: Final = 100
@@ -80,20 +77,6 @@ async def residents_page(
     return render(request, "residents.html", **facts, residents=found, page=page, size=SIZE)
 
 
-@router.get("/community/devices")
-async def devices_page(
-    request: Request, services: ServicesDep, identity: SomebodyDep, page: PageQuery = 0
-) -> Response:
-    """List devices with their health, who is away first."""
-    require(identity, May.SEE_PEOPLE)
-    facts = await frame(request, services, identity)
-    async with services.scoped(identity) as connection:
-        found = await overview.device_health(
-            connection, identity.scope, services.clock(), page=page, size=SIZE
-        )
-    return render(request, "devices.html", **facts, devices=found, page=page, size=SIZE)
-
-
 @router.get("/community/search")
 async def search_page(
     request: Request,
@@ -110,28 +93,3 @@ async def search_page(
         seen = [hit.id for hit in hits if hit.what == "resident"]
         await accounts.note_accesses(connection, seen, identity.actor, "care", "search", services.clock())
     return render(request, "search.html", **facts, words=words, hits=hits)
-
-
-@router.get("/street")
-async def street_page(request: Request, services: ServicesDep, identity: SomebodyDep) -> Response:
-    """Show what was handed up and who answers for it, and what is open in each estate."""
-    require(identity, May.SEE_PEOPLE)
-    facts = await frame(request, services, identity)
-    async with services.scoped(identity) as connection:
-        ups = await tasks.hand_ups(connection, identity.scope, 100, None)
-        cards = await board.open_cards(connection, identity.scope)
-    return render(
-        request,
-        "street.html",
-        **facts,
-        hand_ups=ups,
-        estates=_by_estate(cards),
-        takes=identity.role is Role.STREET_CENTRE,
-    )
-
-
-def _by_estate(cards: list[Card]) -> dict[str, list[Card]]:
-    found: dict[str, list[Card]] = {}
-    for card in cards:
-        found.setdefault(card.names.estate or card.alert.estate, []).append(card)
-    return found

@@ -1,6 +1,6 @@
-"""`/manager`: what alarms cost and what came of them, to read, to print and as CSV; `/duty`: the rota.
+"""`/manager`: what alarms cost and what came of them, to read, to print and as CSV.
 
-Neighbours: `api.effect` measures, `api.rota` knows who has duty and takes what is changed there.
+Neighbours: `api.effect` measures, `api.console.devices` shows the reliability of each device.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from api import rota
 from api.access import May
 from api.auth import SomebodyDep, require
 from api.console.community import frame
@@ -25,9 +24,7 @@ from api.course import Course, Line, course
 from api.effect import EffectView, measure
 from api.services import ServicesDep
 from vigil.store import effect, overview
-from vigil.store import rota as rows
 from vigil.store.effect import Stretch
-from vigil.store.rota import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,9 +37,6 @@ DAYS: Final = (1, 7, 30, 90)
 WORST: Final = 10
 """Devices that are listed as the least reliable."""
 DaysQuery = Annotated[int, Query(ge=1, le=90)]
-AHEAD: Final = timedelta(days=7)
-CHECKS: Final = 5
-"""What is gone through when duty is handed over: `duty.check.1` and so on in the catalogue."""
 
 
 @router.get("/manager")
@@ -129,7 +123,7 @@ def _lines(found: EffectView) -> Iterator[tuple[str, str, Any]]:
             yield quantile, one.what, getattr(one, quantile)
     for kind, several in (("detector", found.detectors), ("device", found.devices)):
         for each in several:
-            yield f"{kind}_precision", _harmless(each.name), each.precision
+            yield f"{kind}_precision", harmless(each.name), each.precision
 
 
 def _course_lines(went: Course, zone: ZoneInfo) -> Iterator[tuple[str, str, Any]]:
@@ -138,35 +132,9 @@ def _course_lines(went: Course, zone: ZoneInfo) -> Iterator[tuple[str, str, Any]
         for begin, value in zip(went.edges, line.values, strict=False):
             if value is not None:
                 when = begin.astimezone(zone).strftime("%Y-%m-%d %H:%M")
-                yield f"over_time_{line.figure}", _harmless(f"{line.of} {when}".strip()), value
+                yield f"over_time_{line.figure}", harmless(f"{line.of} {when}".strip()), value
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
     """Keep a spreadsheet from taking a name for a formula."""
     return f"'{cell}" if cell[:1] in "=+-@" else cell
-
-
-@router.get("/duty")
-async def duty_page(request: Request, services: ServicesDep, identity: SomebodyDep) -> Response:
-    """Show who has duty now and next, gaps, handovers under way, and the checklist of a handover."""
-    require(identity, May.SEE_STAFF)
-    now = services.clock()
-    me = identity.actor.partition(":")[2]
-    facts = await frame(request, services, identity)
-    window = Window(now, now + AHEAD, 0, 500, None)
-    async with services.scoped(identity) as connection:
-        shifts = await rows.shifts(connection, window, identity.scope)
-        covers = await rows.covers(connection, window, identity.scope)
-    standing = await rota.duty_now(services, identity, None)
-    return render(
-        request,
-        "duty.html",
-        **facts,
-        shifts=shifts,
-        covers=covers,
-        standing=standing,
-        mine=[one for one in shifts if one.account == me],
-        me=me,
-        now=now,
-        checks=CHECKS,
-    )

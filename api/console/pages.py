@@ -175,6 +175,7 @@ ROOMS: Final[tuple[tuple[str, str, May], ...]] = (
     ("/duty", "duty", May.SEE_STAFF),
     ("/street", "street", May.SEE_PEOPLE),
     ("/manager", "manager", May.SEE_EFFECT),
+    ("/cases", "cases", May.SEE_CASES),
     ("/edit", "edit", May.SEE_REGISTER),
     ("/sheet", "sheet", May.SEE_PEOPLE),
 )

@@ -9,11 +9,25 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from api.console import alert, community, editor, errands, manager, people, sheet, staffing
+from api.console import (
+    alert,
+    cases,
+    community,
+    devices,
+    duty,
+    editor,
+    errands,
+    manager,
+    people,
+    sheet,
+    staffing,
+    street,
+)
 
 PAGES: Final = (
     *(alert.router, community.router, manager.router, errands.router, sheet.router, sheet.notes_router),
-    *(people.router, staffing.router, editor.router),
+    *(people.router, staffing.router, editor.router, duty.router, devices.router),
+    *(cases.router, street.router),
 )
 
 router = APIRouter()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 PAGES = (
     *("/", "/round", "/sheet", "/sheet/notes", "/community", "/community/residents", "/community/devices"),
-    *("/community/search?q=王", "/duty", "/street", "/manager"),
+    *("/community/search?q=王", "/duty", "/street", "/manager", "/manager/devices", "/cases"),
 )
 LONG = "欧阳" + "明" * 40
 COMMUNITY = """

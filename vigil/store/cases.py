@@ -227,3 +227,15 @@ async def duties(
         {"since": since},
     )
     return await cursor.fetchall()
+
+
+async def called(connection: Connection, residents: Sequence[str]) -> dict[str, str]:
+    """Return what residents are called; a look that has to be written down."""
+    cursor = await connection.execute(
+        """
+        SELECT r.id, personal(r.id, 'name', k.wrapped, r.name)
+        FROM resident r LEFT JOIN resident_key k ON k.resident = r.id WHERE r.id = ANY (%s)
+        """,
+        [list(residents)],
+    )
+    return dict(await cursor.fetchall())

@@ -80,6 +80,7 @@ GUARDED: Final[dict[str, LiteralString]] = {
     "erasure": _OF_RESIDENT,
     "break_glass": _OF_RESIDENT,
     "access_case": _estate(),
+    "device_condition": f"EXISTS (SELECT FROM node n WHERE n.id = node AND {_estate('n.estate')})",
 }
 """Table -> which of its rows somebody with a scope may see, add and change."""
 
@@ -130,7 +131,10 @@ OPEN: Final[dict[str, str]] = {
 
 _EVERYTHING: Final = "SELECT, INSERT, UPDATE, DELETE"
 _HYPERTABLES: Final = ("event", "telemetry", "health")
-_APPENDED: Final = ("alert_transition", "access_log", "task_report", "resident_answer", "register_change")
+_APPENDED: Final = (
+    *("alert_transition", "access_log", "task_report", "resident_answer", "register_change"),
+    *("handover_check", "handover_note"),
+)
 _PIPELINE: Final = (
     *("implausible", "dead_letter", "withheld", "shed", "watermark", "closed_boot"),
     *("checkpoint", "detector_state"),

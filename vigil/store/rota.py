@@ -14,6 +14,7 @@ from psycopg.rows import class_row
 from psycopg.sql import SQL, Identifier
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from vigil.store.board import Scope
@@ -275,3 +276,11 @@ async def watched_estates(connection: Connection) -> list[str]:
     """Return the estates where flagged residents live: somebody has to be on duty for each."""
     cursor = await connection.execute("SELECT DISTINCT estate FROM resident WHERE flagged ORDER BY estate")
     return [row[0] for row in await cursor.fetchall()]
+
+
+async def names(connection: Connection, accounts: Iterable[str]) -> dict[str, str]:
+    """Return what accounts are called."""
+    cursor = await connection.execute(
+        "SELECT id, name FROM account WHERE id = ANY (%s)", [sorted(set(accounts))]
+    )
+    return dict(await cursor.fetchall())

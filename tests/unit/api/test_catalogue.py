@@ -54,7 +54,17 @@ def test_all_languages_fill_in_the_same_facts() -> None:
 
 def test_no_string_is_empty_and_none_is_there_in_vain() -> None:
     told = used() | set(QUOTED.findall(TEMPLATES))
-    by_family = (*families(), "kind.", "role.", "away.", "nothing.", "js.done.", "notice.", "push.")
+    by_family = (
+        *families(),
+        "kind.",
+        "role.",
+        "away.",
+        "nothing.",
+        "js.done.",
+        "notice.",
+        "push.",
+        "condition.",
+    )
     for catalogue in CATALOGUES.values():
         assert all(text.strip() for text in catalogue.values())
     vain = {key for key in CATALOGUES["en"] if key not in told and not key.startswith(by_family)}
