@@ -69,13 +69,14 @@ def messages(
         address = Address(COMMUNITY, ESTATE, node)
         time = at + timedelta(milliseconds=number)
         made = envelope_of(
-            address, device_of(device), _data(kind, number, rng), time=time, boot=boot, seq=seqs[node],
+            address, device_of(device), data_of(kind, number, rng), time=time, boot=boot, seq=seqs[node],
             clock="synced",
         )  # fmt: skip
         yield Message(address.topic(KINDS[kind], device_of(device)), encode(made), node)
 
 
-def _data(kind: str, number: int, rng: Random) -> Data:
+def data_of(kind: str, number: int, rng: Random) -> Data:
+    """Return what an event of a kind says; one window in `FALL_IN` is a fall."""
     if kind == "telemetry":
         return Readings(
             quantity="activity", interval_s=1.0, values=[rng.randrange(999) / 8 for _ in range(20)]

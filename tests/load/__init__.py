@@ -1,0 +1,1 @@
+"""`python -m tests.load`: many devices at once, and how soon what they send is stored."""
