@@ -1,0 +1,1 @@
+"""How much hardware so many communities take; writes docs/capacity.md."""
