@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ingest.bridge import GATHER_S, Bridge
+from ingest.configs import Configs
 from ingest.downlink import Downlink
 from ingest.inbox import Inbox
 from ingest.replay import replay
@@ -85,6 +86,7 @@ async def serve(settings: IngestSettings) -> None:
             downlink.pass_receipts(consumer),
             watch.follow_log(lambda: kafka.incarnation(settings)),
             watch.follow_gaps(),
+            Configs(pool, downlink, utc_now).run(),
             watch.run(lambda: {"carried": sum(bridge.carried for bridge in bridges)}),
         )
 

@@ -1,9 +1,10 @@
-"""What goes down to the edges: receipts, and the platform's state.
+"""What goes down to the edges: receipts, the platform's state, configs and commands.
 
 Place in the flow: `processors` publish receipts on `vigil.receipt.v1` after each commit, and
 whichever member of ingest is alive passes them on: through `ingest.held`, over an `ingest.link` of
 its own.  As many as the broker may have unacknowledged go in one write.  A receipt that gets lost
 costs a re-send, nothing else; what was under way when a connection ended is published again.
+`ingest.configs` says which configs and commands there are, and says them again until a box answers.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from vigil.settings import MqttSettings
 
     Sent: TypeAlias = StoredReceipt | str
-    """A receipt, or the community whose platform state was told."""
+    """A receipt, or what else was told: the community whose state it was, or a topic."""
 
 WINDOW: Final = 500
 """Most publishes that the broker has not acknowledged; less where it says so."""
+LETTERS: Final = 50
+"""Configs and commands in one write: a thousand boxes' configs do not keep alarms' receipts waiting."""
 LOOK_S: Final = 1.0
 """Longest wait for receipts while none is held."""
 
@@ -49,13 +52,19 @@ _log = structlog.get_logger(__name__)
 
 
 class Downlink:
-    """Publishes to edges; an async context manager around its own connection."""
+    """Publishes to edges; an async context manager around its own connection.
+
+    Attributes:
+        connections: How often it has connected; a broker may have lost what it retained before.
+    """
 
     def __init__(self, settings: MqttSettings, client_id: str, *, hold_s: float = HOLD_S) -> None:
         self._settings = settings
         self._client_id = client_id
         self._held = Held(hold_s)
+        self.connections = 0
         self._states: dict[str, PlatformState] = {}
+        self._letters: dict[str, tuple[bytes, bool]] = {}
         self._in_flight: dict[int, Sent] = {}
         self._mids = cycle(range(1, 65536))
         self._link: Link | None = None
@@ -94,6 +103,7 @@ class Downlink:
             raise
         self._window = min(WINDOW, answer.window or WINDOW)
         self._link = link
+        self.connections += 1
         self._pump()
         return link
 
@@ -127,8 +137,13 @@ class Downlink:
         self._states[community] = state
         self._pump()
 
+    def send(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish a config or a command; of several on a topic that wait, the last one."""
+        self._letters[topic] = (payload, retain)
+        self._pump()
+
     def _pump(self) -> None:
-        """Write what may go in one piece: states, alarms' receipts, and the others that are due."""
+        """Write what may go in one piece: states, some configs, alarms' receipts, and the others that are due."""
         if self._link is not None and (packets := list(self._packets())):
             self._empty.clear()
             self._link.write(b"".join(packets))
@@ -137,6 +152,9 @@ class Downlink:
         while self._states and self._room():
             community, state = self._states.popitem()
             yield self._packet(community, platform_state(community), encode(state), retain=True)
+        for topic in [*self._letters][: min(LETTERS, (self._room() + 1) // 2)]:
+            payload, retain = self._letters.pop(topic)
+            yield self._packet(topic, topic, payload, retain=retain)
         for receipt in self._held.take(self._room(), math.inf if self._stopping else _now()):
             yield self._packet(receipt, receipt.address.topic(Kind.RECEIPT), encode(receipt.receipt))
 

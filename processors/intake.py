@@ -32,9 +32,9 @@ from processors.decide import (
 )
 from processors.fusion import Episode
 from vigil import events, topics
-from vigil.events import Birth, DeviceHealth, FallSuspected, NodeState, Shed, Tombstone, derived_id
+from vigil.events import Birth, DeviceHealth, FallSuspected, NodeState, Reply, Shed, Tombstone, derived_id
 from vigil.receipts import StoredReceipt
-from vigil.store import alerts, conditions, detections, intake, nodes
+from vigil.store import alerts, conditions, configs, detections, intake, nodes
 from vigil.store.conditions import Said
 from vigil.store.detections import Detection
 from vigil.store.intake import Dead, ShedRange
@@ -478,6 +478,7 @@ class StateHandler:
         births: dict[tuple[str, str], Birth] = {}
         given: dict[Key, int] = {}
         ended: set[Key] = set()
+        replies: list[tuple[str, Reply]] = []
         for record in records:
             topic = topics.parse(dict(record.headers)["topic"].decode())
             node = topic.address.node
@@ -488,9 +489,10 @@ class StateHandler:
                 _raise_to(given, {(node, end.boot, str(end.lane)): end.seq for end in birth.lanes})
                 ended |= {(node, end.boot, str(end.lane)) for end in _of_earlier_boots(birth)}
             else:
-                _log.info("reply", node=node, reply=record.value.decode("utf-8", "replace"))
+                replies.append((node, msgspec.json.decode(record.value, type=Reply)))
         await nodes.note_states(connection, states, now)
         await nodes.note_births(connection, births, now)
+        await configs.note_replies(connection, replies, now)
         await intake.note_given(connection, given, ended, now)  # once, sorted: all lock in one order
         return Taken()
 

@@ -59,11 +59,13 @@ def withheld_as(device: Device, purpose: str, now: datetime) -> str | None:
 def refused(device: Device, now: datetime) -> frozenset[str]:
     """Return the purposes that a box may not use a device for now.
 
-    A camera in a private place is switched on by a yes alone: where it is nobody's, nobody has said one.
+    A camera is switched on by a yes alone, of those who live where it looks, or by a public place's legal
+    basis: where it is nobody's, or its place is not known, nobody has said one.
     """
     if device.retired or device.kind in NEED_NONE:
         return frozenset()
-    found = {purpose for purpose in (FALLS, CAMERA, ROUTINE) if withheld_as(device, purpose, now)}
-    if device.kind == "camera" and device.zone and not device.public and not device.residents(now):
-        found.add(CAMERA)
-    return frozenset(found)
+    camera = device.kind == "camera"
+    asked = (FALLS, CAMERA, ROUTINE) if camera else (FALLS, ROUTINE)
+    found = frozenset(purpose for purpose in asked if withheld_as(device, purpose, now))
+    nobodys = camera and not device.public and not device.residents(now)
+    return found | {CAMERA} if nobodys else found

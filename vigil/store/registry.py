@@ -14,6 +14,8 @@ from vigil.modes import Modes, Word
 from vigil.registry import Assignment, Consent, Device, Node, Registry, Resident
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vigil.store.pool import Connection
 
 _CHANGED: Final = """
@@ -70,6 +72,14 @@ async def refresh(connection: Connection, registry: Registry) -> bool:
         await _read_devices(connection, registry, [device for _, device, _, _ in rows if device])
         registry.version = rows[-1][0]
     return True
+
+
+async def devices_of(connection: Connection, nodes: Sequence[str]) -> list[Device]:
+    """Return the devices of some nodes, as they are now."""
+    cursor = await connection.execute("SELECT id FROM device WHERE node = ANY (%s)", [list(nodes)])
+    few = Registry()
+    await _read_devices(connection, few, [id_ for (id_,) in await cursor.fetchall()])
+    return list(few.devices.values())
 
 
 async def _read_whole(connection: Connection, registry: Registry) -> None:

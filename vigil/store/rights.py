@@ -80,7 +80,10 @@ GUARDED: Final[dict[str, LiteralString]] = {
     "erasure": _OF_RESIDENT,
     "break_glass": _OF_RESIDENT,
     "access_case": _estate(),
-    "device_condition": f"EXISTS (SELECT FROM node n WHERE n.id = node AND {_estate('n.estate')})",
+    **dict.fromkeys(
+        ("device_condition", "node_config", "node_config_state", "node_command"),
+        f"EXISTS (SELECT FROM node n WHERE n.id = node AND {_estate('n.estate')})",
+    ),
 }
 """Table -> which of its rows somebody with a scope may see, add and change."""
 
@@ -134,6 +137,7 @@ _HYPERTABLES: Final = ("event", "telemetry", "health")
 _APPENDED: Final = (
     *("alert_transition", "access_log", "task_report", "resident_answer", "register_change"),
     *("handover_check", "handover_note"),
+    *("node_config", "node_command"),
 )
 _PIPELINE: Final = (
     *("implausible", "dead_letter", "withheld", "shed", "watermark", "closed_boot"),
