@@ -52,7 +52,8 @@ class Boxes:
 
     def __init__(self, devices: int, boot: str, seed: int) -> None:
         """Begin with the first sequence number of a boot; no two runs may share one."""
-        self._devices, self._boot = devices, boot
+        self._order = sorted(range(devices), key=lambda device: (device % DEVICES_A_NODE, device))
+        self._boot = boot
         self._rng = Random(seed)
         self._seqs: dict[tuple[str, Lane], int] = {}
         self._count = 0
@@ -61,10 +62,9 @@ class Boxes:
         """Return the next message, its lane and its sequence number; it happens now."""
         number = self._count
         self._count += 1
-        device = number * DEVICES_A_NODE % self._devices + number * DEVICES_A_NODE // self._devices
-        device %= self._devices
+        device = self._order[number % len(self._order)]
         # A step of its own from round to round, so that a device sends of all kinds.
-        lane = A_HUNDRED[(number + number // self._devices) % len(A_HUNDRED)]
+        lane = A_HUNDRED[(number + number // len(self._order)) % len(A_HUNDRED)]
         address, name = address_of(device), f"load-d{device}"
         seq = self._seqs[address.node, lane] = self._seqs.get((address.node, lane), 0) + 1
         made = envelope_of(

@@ -45,7 +45,7 @@ def test_the_shards_take_every_community(communities: int) -> None:
 
 
 def test_a_slower_machine_needs_more_shards_once_it_is_what_breaks_first() -> None:
-    slow = replace(MEASURED, whole_way_events_s=3000)
+    slow = replace(MEASURED, whole_way_events_s=1500)
     assert need(1000, slow, Assumed()).shards > need(1000, MEASURED, Assumed()).shards
     assert need(1000, slow, Assumed()).first == "the whole way's processor time"
 
