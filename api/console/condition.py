@@ -142,4 +142,4 @@ def _clock(device: DeviceRow) -> Iterator[Sign]:
     if device.box and device.clock in ("holdover", "unsynced"):
         offset = (device.data or {}).get("clock_offset_s")
         weight = 3 if device.clock == "unsynced" else 2
-        yield Sign(f"clock_{device.clock}", weight, {"s": "?" if offset is None else round(offset, 1)})
+        yield Sign(f"clock_{device.clock}", weight, {"s": "?" if offset is None else f"{offset:.4g}"})

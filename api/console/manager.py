@@ -137,4 +137,4 @@ def _course_lines(went: Course, zone: ZoneInfo) -> Iterator[tuple[str, str, Any]
 
 def harmless(cell: str) -> str:
     """Keep a spreadsheet from taking a name for a formula."""
-    return f"'{cell}" if cell[:1] in "=+-@" else cell
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

@@ -39,6 +39,21 @@ COMMUNITY = """
     INSERT INTO device (id, node, zone, kind) SELECT 'w' || n, 'n' || n % 2 + 1, 'p' || n, 'wearable'
         FROM generate_series(1, 30) n;
     INSERT INTO beat (account, estate, building) VALUES ('li', 'e1', '2号楼');
+    INSERT INTO device (id, node, zone, kind) VALUES ('cam-1', 'n1', 'z1', 'camera'), ('cam-2', 'n1', 'z1', 'camera');
+    INSERT INTO device_condition (device, node, at, received_at, clock, data) VALUES
+        ('n1', 'n1', now(), now(), 'holdover', '{"disk_free_mb": 120, "temperature_c": 84, "spool_depth": 4310, "clock_offset_s": 1.4}'),
+        ('cam-1', 'n1', now(), now(), 'holdover', '{"trouble": ["frozen"], "last_frame_s": 0.2}'),
+        ('cam-2', 'n1', now(), now(), 'holdover', '{"last_frame_s": 0.3, "picture_change": 0.02}'),
+        ('w2', 'n1', now(), now(), 'synced', '{"battery_pct": 7}'),
+        ('w4', 'n1', now(), now(), 'synced', '{"battery_pct": 88, "worn": false}');
+    INSERT INTO access_case (id, kind, estate, about, resident, facts, opened_at, due_at, owner) VALUES
+        (md5('1')::uuid, 'break_glass', 'e1', 'person:zhao', 'p3', '{"reason": "Her neighbour rings: she lies behind the door"}',
+         now() - interval '25 hours', now() - interval '1 hour', 'li'),
+        (md5('2')::uuid, 'bulk', 'e1', 'person:zhao', NULL, '{"count": 214}', now(), now() + interval '24 hours', NULL),
+        (md5('3')::uuid, 'off_shift', 'e1', 'person:li', NULL, '{"count": 3}', now(), now() + interval '20 hours', NULL);
+    INSERT INTO shift (account, duty, starts_at, ends_at) VALUES
+        ('li', 'officer', now() - interval '7 hours', now() + interval '1 hour'),
+        ('zhao', 'officer', now() + interval '1 hour', now() + interval '9 hours');
 """
 
 
@@ -46,6 +61,7 @@ COMMUNITY = """
 def peopled(console: Console) -> Console:
     """A community with homes, devices, somebody with a very long name, and alerts."""
     console.do(console.world.person("li", "supervisor"))
+    console.do(console.world.person("zhao"))
 
     async def people() -> None:
         async with console.world.pool.connection() as connection:
@@ -162,17 +178,92 @@ def test_a_grid_workers_outcome_waits_without_signal_and_arrives_afterwards(
 
 
 def test_a_handover_is_offered_and_a_refusal_stands_where_one_types(peopled: Console) -> None:
-    async def shift() -> None:
-        async with peopled.world.pool.connection() as connection:
-            await connection.execute(
-                "INSERT INTO shift (account, duty, starts_at, ends_at)"
-                " VALUES ('li', 'officer', now() - interval '1 hour', now() + interval '8 hours')"
-            )
-
-    peopled.do(shift())
     page = peopled.sign_in("li", role="supervisor")
     page.goto(f"{peopled.world.url}/duty")
     page.fill("[name=account]", "no such!")
     page.get_by_role("button", name="Offer the duty").click()
     expect(page.locator(".field-error")).to_be_visible()
     peopled.complaints[:] = [c for c in peopled.complaints if "422" not in c]
+
+
+def test_who_goes_and_who_comes_tick_one_list_and_see_it_live(
+    peopled: Console, picture: Callable[[Page, str], None]
+) -> None:
+    goes, comes = peopled.sign_in("li", role="supervisor"), peopled.sign_in("zhao", size=PHONE)
+    for page in (goes, comes):
+        shown(page, f"{peopled.world.url}/duty")
+    goes.locator("[data-check]").first.check()
+    expect(comes.locator(".checks .said")).to_contain_text("Li,")
+    expect(comes.locator(".checks input").first).to_be_checked()
+    comes.locator("[name=text]").fill("3-2-401 is in hospital until Friday")
+    comes.get_by_role("button", name="Leave the note").click()
+    expect(goes.locator(".handed")).to_contain_text("in hospital")
+    picture(goes, "desk-en-duty-handover")
+    goes.reload()
+    expect(goes.locator(".checks input").first).to_be_checked()
+
+
+def test_a_device_says_in_words_what_is_wrong_with_it_the_worst_first(peopled: Console) -> None:
+    page = peopled.sign_in("li", role="supervisor")
+    shown(page, f"{peopled.world.url}/community/devices?need=true")
+    weights = page.locator("tbody tr").evaluate_all("rows => rows.map(row => Number(row.dataset.weight))")
+    assert weights == sorted(weights, reverse=True)
+    assert min(weights) == 2
+    for device, words in (
+        ("cam-1", "frozen"),
+        ("w2", "battery at 7 %"),
+        ("w1", "offline since"),
+        ("w4", "not worn"),
+    ):
+        expect(page.locator("tbody tr").filter(has=page.get_by_text(device, exact=True))).to_contain_text(
+            words
+        )
+    english = {"Accept-Language": "en"}
+    asked = page.context.request.get(f"{peopled.world.url}/manager/devices.csv?days=1", headers=english)
+    text = asked.text()
+    assert "the picture is frozen" in text
+
+
+def test_a_look_is_judged_by_somebody_else_before_its_day_is_over(peopled: Console) -> None:
+    page = peopled.sign_in("li", role="supervisor")
+    shown(page, f"{peopled.world.url}/cases")
+    first = page.locator(".case").first
+    expect(first).to_contain_text("overdue by 1 h")
+    expect(page.locator(".case").filter(has_text="about you").locator("form")).to_have_count(0)
+    first.get_by_label("justified").check()
+    first.locator("[name=note]").fill("Asked both: the fall was real")
+    first.get_by_role("button", name="Close the case").click()
+    expect(page.locator(".case")).to_have_count(2)
+    page.get_by_role("link", name="Closed ones as well").click()
+    expect(page.locator(".case[data-state=closed]")).to_contain_text("the fall was real")
+
+
+def test_the_procedures_buttons_send_a_worker_and_hand_up_and_the_centre_answers(
+    peopled: Console, picture: Callable[[Page, str], None]
+) -> None:
+    alert = peopled.raise_alert("resident:p4", resident="p4")
+    peopled.do(peopled.world.person("street", "street_centre"))
+    peopled.do(peopled.world.person("chen", "grid_worker", ("e1",)))
+
+    async def walk() -> None:
+        async with peopled.world.pool.connection() as connection:
+            await connection.execute("INSERT INTO beat VALUES ('chen', 'e1', '3号楼')")
+
+    peopled.do(walk())
+    officer = peopled.sign_in("li", role="supervisor")
+    shown(officer, f"{peopled.world.url}/alerts/{alert}")
+    officer.get_by_role("button", name="Send the grid worker").click()
+    expect(officer.locator("[data-part=tasks]")).to_contain_text("chen")
+    officer.get_by_role("button", name="Ask the street centre").first.click()
+    officer.locator("#hand-up [name=reason]").fill("No key, no answer")
+    officer.locator("#hand-up").get_by_role("button", name="Ask the street centre").click()
+    expect(officer.locator(".notice.good")).to_be_visible()
+    centre = peopled.sign_in("street", role="street_centre")
+    shown(centre, f"{peopled.world.url}/street")
+    up = centre.locator(".ups > li")
+    expect(up).to_contain_text("阳光社区 · 阳光家园一区")
+    expect(up).to_contain_text("Li hands up: No key, no answer")
+    expect(up).to_contain_text("nobody yet")
+    up.get_by_role("button").click()
+    expect(centre.locator(".ups > li[data-taken=yes]")).to_contain_text("Street")
+    picture(centre, "desk-en-street-taken")
