@@ -12,7 +12,7 @@ import pytest
 from vigil import settings
 
 ROOT: Final = Path(__file__).parents[3]
-PAGES: Final = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES: Final = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 ELSEWHERE: Final = frozenset({"pip", "venv"})
 """Python's own modules that pages start."""
 BESIDE: Final = frozenset(
