@@ -1,10 +1,11 @@
 """Keyed processors with the same detector and the same duty: ours, Quix Streams, Bytewax; each on one core.
 
 The duty: whatever is read from Kafka is kept in PostgreSQL, once, however often it is read: the
-event, what the model made of it, the alert that follows; and what is known of each resident survives
-a restart.  Ours has it in one transaction with the place in the log; the peers by idempotent sinks
-and state stores of their own (`docs/decisions/0006-processors-are-compared-with-the-same-duty.md`).
-What Bytewax does when nothing has to be kept is shown beside it, as `bytewax-unkept`.
+event, what the model made of it, the alert that follows; what is known of each resident survives a
+restart; an event that is sent again is decided once, and its sender is told up to which number all is
+stored.  Ours has it in one transaction with the place in the log; the peers by idempotent sinks and
+state stores of their own (decisions 0006 and 0045).  Quix decides once only what its broker sends once,
+and tells nobody.  What Bytewax does when nothing has to be kept is shown beside it, as `bytewax-unkept`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from deploy.embedded.servers import free_port
 from tests.bench.environments import python_of
 from tests.bench.load import messages
+from tests.bench.peers import accounting
 from tests.bench.processes import CORES, ROOT, BenchError, Child, Took, python, wait_for
 from tests.bench.servers import register
 from vigil import kafka, topics
@@ -58,7 +60,7 @@ def measure(servers: Servers, count: int, rounds: int) -> dict[str, list[Took]]:
 async def _topics(servers: Servers) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers.bootstrap)
     await admin.start()
-    await admin.create_topics([NewTopic(WINDOWS, kafka.PARTITIONS, 1)])
+    await admin.create_topics([NewTopic(name, kafka.PARTITIONS, 1) for name in (WINDOWS, accounting.TOPIC)])
     await admin.close()
 
 
