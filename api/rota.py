@@ -141,9 +141,10 @@ class Gap(BaseModel):
 
 
 class Lapse(BaseModel):
-    """Somebody will have duty at `at` without two contacts that are verified."""
+    """Somebody (`account`) will have duty at `at` without two contacts that are verified."""
 
     at: datetime
+    account: str = Field(examples=["li.na"])
     why: str = Field(examples=["li.na has 1 of 2 contacts verified within 30 days"])
 
 
@@ -557,7 +558,7 @@ def _duty(known: Rota, estate: str, now: datetime) -> DutyNow:
         estate=estate,
         targets={target: _accounts(known.resolve(target, estate, now)) for target in Target},
         gaps=[Gap(estate=estate, starts_at=a, ends_at=b) for a, b in rota.gaps(near.shifts, now)],
-        lapses=[Lapse(at=at, why=why) for at, why in rota.lapses(near, now)],
+        lapses=[Lapse(at=at, account=who, why=why) for at, who, why in rota.lapses(near, now)],
     )
 
 

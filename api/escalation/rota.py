@@ -230,8 +230,8 @@ def gaps(shifts: tuple[Shift, ...], now: datetime) -> list[tuple[datetime, datet
     return [*found, (at, end)] if at < end else found
 
 
-def lapses(rota: Rota, now: datetime) -> list[tuple[datetime, str]]:
-    """Return when, within the next 7 days, somebody begins a shift (or is on one) unfit, and why (rule 2)."""
+def lapses(rota: Rota, now: datetime) -> list[tuple[datetime, str, str]]:
+    """Return when, within the next 7 days, who begins a shift (or is on one) unfit, and why (rule 2)."""
     people = {person.account: person for person in rota.people}
     ahead = sorted(
         (max(shift.starts_at, now), shift.account)
@@ -239,8 +239,8 @@ def lapses(rota: Rota, now: datetime) -> list[tuple[datetime, str]]:
         if shift.starts_at < now + LOOK_AHEAD and shift.ends_at > now
     )
     first = {account: at for at, account in reversed(ahead)}
-    reasons = ((at, unfit(people[account], at)) for account, at in first.items() if account in people)
-    return sorted((at, why) for at, why in reasons if why)
+    reasons = ((at, who, unfit(people[who], at)) for who, at in first.items() if who in people)
+    return sorted((at, who, why) for at, who, why in reasons if why)
 
 
 def for_estate(rota: Rota, estate: str) -> Rota:

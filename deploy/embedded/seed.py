@@ -30,7 +30,7 @@ from processors.loading import packaged_versions
 from vigil.kafka import PARTITIONS
 from vigil.roster import read_private_key, write_public_key
 from vigil.sealing import new_master
-from vigil.store import accounts, escalation
+from vigil.store import accounts, escalation, tasks
 from vigil.store.accounts import EVERY_ESTATE, NewAccount, Token
 from vigil.store.pool import open_pool
 from vigil.store.sealed import IN_CLEAR
@@ -233,6 +233,8 @@ async def _put_accounts(connection: Connection, demo: DemoCommunity, password: s
         if await accounts.find_account(connection, staff.id) is None:
             new = NewAccount(staff.id, staff.name, staff.role, staff.estates, staff.phone)
             await accounts.put_account(connection, new, hashed)
+            if staff.role == "grid_worker":
+                await tasks.put_beats(connection, staff.id, [(estate, "") for estate in staff.estates])
 
 
 async def _put_roster(connection: Connection, staff: Sequence[Staff], now: datetime) -> None:

@@ -193,7 +193,7 @@ def test_who_goes_and_who_comes_tick_one_list_and_see_it_live(
     for page in (goes, comes):
         shown(page, f"{peopled.world.url}/duty")
     goes.locator("[data-check]").first.check()
-    expect(comes.locator(".checks .said")).to_contain_text("Li,")
+    expect(comes.locator(".checks .who-ticked")).to_contain_text("Li,")
     expect(comes.locator(".checks input").first).to_be_checked()
     comes.locator("[name=text]").fill("3-2-401 is in hospital until Friday")
     comes.get_by_role("button", name="Leave the note").click()

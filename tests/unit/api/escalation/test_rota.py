@@ -250,7 +250,7 @@ def test_whose_contacts_lapse_before_a_shift_of_the_next_week_is_named_now() -> 
     li = replace(person("li"), contacts=(REACHED[0], old))
     tomorrow, in_three_days = hours("li", 24, 32), hours("li", 72, 80)
     assert lapses(Rota((li,), (tomorrow,)), NOW) == []
-    assert [at for at, _ in lapses(Rota((replace(li, contacts=()),), (tomorrow,)), NOW)] == [NOW + 24 * HOUR]
+    assert [at for at, *_ in lapses(Rota((replace(li, contacts=()),), (tomorrow,)), NOW)] == [NOW + 24 * HOUR]
     assert lapses(Rota((li,), (in_three_days,)), NOW)[0][0] == NOW + 72 * HOUR
 
 
