@@ -20,6 +20,7 @@ from api import (
     calendars,
     cases,
     claims,
+    configs,
     consents,
     contacts,
     detectors,
@@ -112,7 +113,7 @@ PARTS: Final = (
         erasure,
         cases,
     ),
-    *(claims, evidence, snapshot, drills, pages, sign_in, take, answer, site, resident),
+    *(claims, configs, evidence, snapshot, drills, pages, sign_in, take, answer, site, resident),
 )
 
 

@@ -187,6 +187,12 @@ ROUTES: Final[dict[str, Need]] = {
     "PUT /api/v1/webhooks/{webhook}": May.MANAGE_STAFF,
     "DELETE /api/v1/webhooks/{webhook}": May.MANAGE_STAFF,
     # Boxes: a code or a certificate is the proof, and the list of revoked ones is for everybody.
+    "GET /api/v1/configs": May.MANAGE_BOXES,
+    "GET /api/v1/configs/{node}": May.MANAGE_BOXES,
+    "PUT /api/v1/configs/{node}": May.MANAGE_BOXES,
+    "GET /api/v1/configs/{node}/versions": May.MANAGE_BOXES,
+    "GET /api/v1/configs/{node}/commands": May.MANAGE_BOXES,
+    "POST /api/v1/configs/{node}/commands": May.MANAGE_BOXES,
     "POST /api/v1/claims": May.MANAGE_BOXES,
     "GET /api/v1/claims/nodes/{node}": May.MANAGE_BOXES,
     "DELETE /api/v1/claims/nodes/{node}": May.MANAGE_BOXES,

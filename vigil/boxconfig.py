@@ -136,6 +136,11 @@ def encode(document: Document) -> bytes:
     return _encoder.encode(document)
 
 
+def encode_settings(wanted: Settings) -> bytes:
+    """Return settings as JSON, without what is not set."""
+    return _encoder.encode(wanted)
+
+
 def digest(document: bytes) -> str:
     """Return what a document is known by, beside its version."""
     return hashlib.sha256(document).hexdigest()[:16]

@@ -86,6 +86,15 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a box answered to a version; `refused` says why it was a no."""
+
+    version: int
+    refused: str | None
+    answered_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How a node stands: the newest version, and what its box says.
 
@@ -171,6 +180,23 @@ async def history(connection: Connection, node: str, limit: int, before: int = M
     async with connection.cursor(row_factory=class_row(Version)) as cursor:
         await cursor.execute(query, [node, before, limit])
         return await cursor.fetchall()
+
+
+async def answers(connection: Connection, node: str, versions: Sequence[int]) -> dict[int, Answer]:
+    """Return what a box answered to versions, by number; one that it never answered is left out."""
+    async with connection.cursor(row_factory=class_row(Answer)) as cursor:
+        await cursor.execute(
+            "SELECT version, refused, answered_at FROM node_config_answer WHERE node = %s AND version = ANY (%s)",
+            [node, list(versions)],
+        )
+        return {one.version: one for one in await cursor.fetchall()}
+
+
+async def community_of(connection: Connection, estate: str) -> str:
+    """Return the community that an estate belongs to."""
+    cursor = await connection.execute("SELECT community FROM estate WHERE id = %s", [estate])
+    ((community,),) = await cursor.fetchall()
+    return str(community)
 
 
 async def standing(connection: Connection, node: str) -> Standing | None:
@@ -483,10 +509,22 @@ async def _note_config(connection: Connection, node: str, reply: Reply, now: dat
             "without": encoded(has.without),
             "off": has.off[:1000],
             "answered": reply.to[:64],
-            "refused": None if reply.accepted else reply.reason[:500] or "no reason given",
+            "refused": _refusal(reply),
             "now": now,
         },
     )
+    await connection.execute(
+        """
+        INSERT INTO node_config_answer (node, version, refused, answered_at)
+        SELECT node, version, %s, %s FROM node_config WHERE node = %s AND 'config-' || version = %s
+        ON CONFLICT (node, version) DO UPDATE SET refused = excluded.refused, answered_at = excluded.answered_at
+        """,
+        [_refusal(reply), now, node, reply.to],
+    )
+
+
+def _refusal(reply: Reply) -> str | None:
+    return None if reply.accepted else reply.reason[:500] or "no reason given"
 
 
 async def counts(connection: Connection, now: datetime) -> tuple[dict[State, int], float]:

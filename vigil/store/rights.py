@@ -81,7 +81,7 @@ GUARDED: Final[dict[str, LiteralString]] = {
     "break_glass": _OF_RESIDENT,
     "access_case": _estate(),
     **dict.fromkeys(
-        ("device_condition", "node_config", "node_config_state", "node_command"),
+        ("device_condition", "node_config", "node_config_state", "node_config_answer", "node_command"),
         f"EXISTS (SELECT FROM node n WHERE n.id = node AND {_estate('n.estate')})",
     ),
 }
