@@ -224,11 +224,12 @@ def _each_once(arrivals: Iterable[Arrival]) -> list[Arrival]:
 
 
 async def record(connection: Connection, made: Decisions, now: datetime) -> None:
-    """Record what was decided; alerts last, since raising them is serialised until the commit."""
-    await detections.insert_detections(connection, made.detections)
-    await detections.save_states(connection, FALLS, made.episodes, now)
-    await detections.set_deadlines(connection, FALLS, made.waits)
-    await alerts.raise_alerts(connection, made.alerts, now)
+    """Record what was decided, in one round trip; alerts last: raising them is serialised until the commit."""
+    async with connection.pipeline():
+        await detections.insert_detections(connection, made.detections)
+        await detections.save_states(connection, FALLS, made.episodes, now)
+        await detections.set_deadlines(connection, FALLS, made.waits)
+        await alerts.raise_all(connection, made.alerts, now)
 
 
 async def _undecided(connection: Connection, batch: Sorted, accounting: Accounting) -> Sorted:

@@ -315,8 +315,10 @@ class Pipeline(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
 
     async def _commit(self, records: Sequence[Record], handle: Handle) -> Taken:
         """Do what is to be done with records and move the log's place on, all or nothing."""
-        async with self._pool.transaction() as connection:
-            await intake.advance(connection, self._moves(records))
+        async with (
+            self._pool.connection() as connection,
+            intake.advanced(connection, self._moves(records)),
+        ):
             taken = await handle(connection, records, self._clock())
             passing("processors.before_commit")
         passing("processors.after_commit")

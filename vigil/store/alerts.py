@@ -7,7 +7,7 @@ the transition, in the caller's transaction.  Who comes second is told who was f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Identifier
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
+
+    from psycopg import AsyncCursor
 
     from vigil.store.detections import Detection
     from vigil.store.pool import Connection
@@ -157,13 +159,23 @@ async def raise_alerts(connection: Connection, asked: Sequence[NewAlert], now: d
     Returns:
         The id of the alert that carries each detection.
     """
+    cursor = await _ask(connection, asked, now)
+    return dict(await cursor.fetchall()) if cursor else {}
+
+
+async def raise_all(connection: Connection, asked: Sequence[NewAlert], now: datetime) -> None:
+    """As `raise_alerts`, for who does not ask what became of each: no wait inside a `connection.pipeline()`."""
+    await _ask(connection, asked, now)
+
+
+async def _ask(connection: Connection, asked: Sequence[NewAlert], now: datetime) -> AsyncCursor[Any] | None:
+    """Have alerts raised; the answer is left to be fetched."""
     if not asked:
-        return {}
+        return None
     values = dict(zip(_TYPES, columns(asked, _TYPES), strict=True))
     values["summary"] = [encoded(new.summary) for new in asked]
     fixed = [_CHANGE_LOCK, CHANNEL, list(alerts.URGENCY), now]
-    cursor = await connection.execute(_RAISE, [*fixed, *values.values()], binary=True)
-    return dict(await cursor.fetchall())
+    return await connection.execute(_RAISE, [*fixed, *values.values()], binary=True)
 
 
 _TYPES: Final = {

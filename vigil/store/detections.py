@@ -95,26 +95,28 @@ async def load_states(connection: Connection, detector: str, subjects: Iterable[
     """Return what a detector remembers of subjects, locked until the transaction ends.
 
     Everybody locks in the same order; an absent row is created first, so that two who come
-    with the first evidence about one subject do not pass each other by.
+    with the first evidence about one subject do not pass each other by.  Two statements, since the
+    second one has to see what the first one waited for; one round trip.
     """
     wanted = sorted(set(subjects))
     if not wanted:
         return {}
-    await connection.execute(
-        """
-        INSERT INTO detector_state (detector, subject, state, changed_at)
-        SELECT %s, subject, 'null', now() FROM unnest(%s::text[]) AS t(subject) ORDER BY subject
-        ON CONFLICT DO NOTHING
-        """,
-        [detector, wanted],
-    )
-    cursor = await connection.execute(
-        """
-        SELECT subject, state FROM detector_state WHERE detector = %s AND subject = ANY(%s)
-        ORDER BY subject FOR UPDATE
-        """,
-        [detector, wanted],
-    )
+    async with connection.pipeline():
+        await connection.execute(
+            """
+            INSERT INTO detector_state (detector, subject, state, changed_at)
+            SELECT %s, subject, 'null', now() FROM unnest(%s::text[]) AS t(subject) ORDER BY subject
+            ON CONFLICT DO NOTHING
+            """,
+            [detector, wanted],
+        )
+        cursor = await connection.execute(
+            """
+            SELECT subject, state FROM detector_state WHERE detector = %s AND subject = ANY(%s)
+            ORDER BY subject FOR UPDATE
+            """,
+            [detector, wanted],
+        )
     return {subject: state for subject, state in await cursor.fetchall() if state is not None}
 
 

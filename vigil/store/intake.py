@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -20,7 +21,7 @@ from vigil.errors import Fenced
 from vigil.store.arrays import columns, encoded, names, unnest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
     from datetime import date, datetime
     from uuid import UUID
 
@@ -183,15 +184,16 @@ class Move(NamedTuple):
     next_offset: int
 
 
-async def advance(connection: Connection, moves: Iterable[Move]) -> None:
-    """Move partitions' places in the log on, in the transaction of what was read.
+@asynccontextmanager
+async def advanced(connection: Connection, moves: Iterable[Move]) -> AsyncIterator[None]:
+    """Begin the transaction in which partitions' places in the log move on, and commit it in the end.
 
     A place moves on from where the writer left it, and from nowhere else: a database that was restored
     from a backup is further behind, and what it has lost is to be read again.  Who does not know whether
     a commit went through may make it again.
 
     Args:
-        connection: Inside that transaction.
+        connection: Outside a transaction; begun and moved is in one round trip.
         moves: At most one for each partition.
 
     Raises:
@@ -199,25 +201,31 @@ async def advance(connection: Connection, moves: Iterable[Move]) -> None:
             this one left it.
     """
     wanted = sorted(moves)
-    cursor = await connection.execute(
-        """
-        WITH mine AS (
-            SELECT c.topic, c.partition, t.next_offset
-            FROM unnest(%s::text[], %s::int4[], %s::int8[], %s::int8[], %s::int8[])
-                AS t(topic, partition, epoch, noted, next_offset)
-            JOIN checkpoint c USING (topic, partition, epoch)
-            WHERE c.next_offset IN (t.noted, t.next_offset)
-            ORDER BY c.topic, c.partition FOR UPDATE OF c)
-        UPDATE checkpoint c SET next_offset = mine.next_offset
-        FROM mine WHERE (c.topic, c.partition) = (mine.topic, mine.partition)
-        RETURNING c.topic, c.partition
-        """,
-        [list(column) for column in zip(*wanted, strict=True)],
-    )
-    moved = set(await cursor.fetchall())
-    for move in wanted:
-        if (move.topic, move.partition) not in moved:
-            raise Fenced(move.topic, move.partition, move.epoch)
+    async with AsyncExitStack() as until_committed:
+        async with connection.pipeline():
+            await until_committed.enter_async_context(connection.transaction())
+            cursor = await connection.execute(
+                _ADVANCE, [list(column) for column in zip(*wanted, strict=True)]
+            )
+        moved = set(await cursor.fetchall())
+        for move in wanted:
+            if (move.topic, move.partition) not in moved:
+                raise Fenced(move.topic, move.partition, move.epoch)
+        yield
+
+
+_ADVANCE: Final = """
+    WITH mine AS (
+        SELECT c.topic, c.partition, t.next_offset
+        FROM unnest(%s::text[], %s::int4[], %s::int8[], %s::int8[], %s::int8[])
+            AS t(topic, partition, epoch, noted, next_offset)
+        JOIN checkpoint c USING (topic, partition, epoch)
+        WHERE c.next_offset IN (t.noted, t.next_offset)
+        ORDER BY c.topic, c.partition FOR UPDATE OF c)
+    UPDATE checkpoint c SET next_offset = mine.next_offset
+    FROM mine WHERE (c.topic, c.partition) = (mine.topic, mine.partition)
+    RETURNING c.topic, c.partition
+"""
 
 
 async def places(connection: Connection) -> dict[tuple[str, int], Claim]:

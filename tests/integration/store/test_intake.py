@@ -456,7 +456,8 @@ async def test_a_partition_nobody_has_read_is_read_from_its_beginning(connection
 @pytest.mark.asyncio
 async def test_the_next_writer_goes_on_where_the_last_one_committed(connection: Any) -> None:
     first = await intake.claim(connection, "t", 0, "log-1")
-    await intake.advance(connection, [Move("t", 0, first.epoch, EARLIEST, 42)])
+    async with intake.advanced(connection, [Move("t", 0, first.epoch, EARLIEST, 42)]):
+        pass
     second = await intake.claim(connection, "t", 0, "log-1")
     assert second.next_offset == 42
     assert second.epoch > first.epoch
@@ -466,7 +467,8 @@ async def test_the_next_writer_goes_on_where_the_last_one_committed(connection: 
 @pytest.mark.asyncio
 async def test_another_log_is_read_from_its_beginning(connection: Any) -> None:
     first = await intake.claim(connection, "t", 0, "log-1")
-    await intake.advance(connection, [Move("t", 0, first.epoch, EARLIEST, 42)])
+    async with intake.advanced(connection, [Move("t", 0, first.epoch, EARLIEST, 42)]):
+        pass
     assert (await intake.claim(connection, "t", 0, "log-2")).next_offset == EARLIEST
     assert (await intake.claim(connection, "t", 0, "log-1")).next_offset == EARLIEST
 
@@ -480,7 +482,8 @@ async def test_a_writer_that_was_replaced_commits_nothing(connect: Connect) -> N
         async def write() -> None:
             async with zombie.transaction():
                 await intake.insert_events(zombie, "event", [row(1)])
-                await intake.advance(zombie, [Move("t", 0, old.epoch, EARLIEST, 1)])
+                async with intake.advanced(zombie, [Move("t", 0, old.epoch, EARLIEST, 1)]):
+                    pass
 
         with pytest.raises(Fenced):
             await write()
@@ -493,7 +496,8 @@ async def test_a_writer_that_is_replaced_in_the_middle_is_waited_for(connect: Co
     async with connect() as old, connect() as new, connect() as watcher:
         claim = await intake.claim(old, "t", 0, "log-1")
         async with old.transaction():
-            await intake.advance(old, [Move("t", 0, claim.epoch, EARLIEST, 10)])
+            async with intake.advanced(old, [Move("t", 0, claim.epoch, EARLIEST, 10)]):
+                pass
             taking = asyncio.create_task(intake.claim(new, "t", 0, "log-1"))
             await somebody_waits(watcher)
             await intake.insert_events(old, "event", [row(1)])
@@ -504,16 +508,19 @@ async def test_a_writer_that_is_replaced_in_the_middle_is_waited_for(connect: Co
 @pytest.mark.asyncio
 async def test_nobody_writes_for_a_partition_without_a_claim(connection: Any) -> None:
     with pytest.raises(Fenced):
-        await intake.advance(connection, [Move("t", 0, 0, EARLIEST, 1)])
+        async with intake.advanced(connection, [Move("t", 0, 0, EARLIEST, 1)]):
+            pass
 
 
 @pytest.mark.asyncio
 async def test_a_place_that_a_restored_database_has_lost_is_not_passed_over(connection: Any) -> None:
     claim = await intake.claim(connection, "t", 0, "log-1")
-    await intake.advance(connection, [Move("t", 0, claim.epoch, EARLIEST, 42)])
+    async with intake.advanced(connection, [Move("t", 0, claim.epoch, EARLIEST, 42)]):
+        pass
     await connection.execute("UPDATE checkpoint SET next_offset = 30")  # what a backup had
     with pytest.raises(Fenced):
-        await intake.advance(connection, [Move("t", 0, claim.epoch, 42, 50)])
+        async with intake.advanced(connection, [Move("t", 0, claim.epoch, 42, 50)]):
+            pass
     assert (await intake.places(connection))["t", 0] == Claim(claim.epoch, 30)
 
 
@@ -523,5 +530,6 @@ async def test_a_commit_of_which_nobody_knows_whether_it_went_through_may_be_mad
 ) -> None:
     claim = await intake.claim(connection, "t", 0, "log-1")
     for _ in range(2):
-        await intake.advance(connection, [Move("t", 0, claim.epoch, EARLIEST, 42)])
+        async with intake.advanced(connection, [Move("t", 0, claim.epoch, EARLIEST, 42)]):
+            pass
     assert (await intake.places(connection))["t", 0] == Claim(claim.epoch, 42)
