@@ -19,6 +19,8 @@ from deploy.packages import debian
 from deploy.packages.__main__ import deb, wheelhouse
 from deploy.processes.table import PROCESSES
 
+STARTED_S: Final = 30.0
+"""A process that takes no arguments and has not ended by then has imported all it needs."""
 ROOMS: Final = {
     "platform": ("ingest", "processors", "api", "vigil.store"),
     "fallback": ("fallback",),
@@ -27,11 +29,19 @@ ROOMS: Final = {
 
 
 def run(
-    *argv: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None
+    *argv: str | Path,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    limit_s: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end."""
+    """Run a program to its end.
+
+    Raises:
+        subprocess.TimeoutExpired: It was not at its end by the limit, and was ended.
+    """
+    command = [str(part) for part in argv]
     return subprocess.run(
-        [str(part) for part in argv], env=env, cwd=cwd, capture_output=True, text=True, check=False
+        command, env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=limit_s
     )
 
 
@@ -64,7 +74,10 @@ def starts(root: Path, module: str) -> str:
     ).stdout.strip()
     if not where.startswith(str(root)):
         raise RuntimeError(f"{module} is {where or 'not there'}")
-    done = run(python, "-m", module, "--help", env=clean, cwd=root)
+    try:
+        done = run(python, "-m", module, "--help", env=clean, cwd=root, limit_s=STARTED_S)
+    except subprocess.TimeoutExpired:
+        return f"runs, and waits for its servers (ended after {STARTED_S:.0f} s)"
     if "Traceback" in done.stderr:
         raise RuntimeError(done.stderr)
     return (done.stdout or done.stderr).strip().splitlines()[0]

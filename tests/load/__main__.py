@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 WINDOW: Final = 1000
 """Messages in flight on a connection."""
+PIECE: Final = 1000
+"""Devices that are registered at a time."""
 SETTLE_S: Final = 8.0
 """After registering: processes look at the register every second, ingest trusts its own after 7 s."""
 PATIENCE_S: Final = 120.0
@@ -93,9 +95,18 @@ def platform() -> Iterator[None]:
 
 
 async def register(dsn: SecretStr, devices: int) -> None:
-    """Put the boxes and their devices into the register."""
-    async with open_pool(dsn, "load", 1) as pool, pool.transaction() as connection:
-        await put_rows(connection, rows(devices))
+    """Put the boxes and their devices into the register.
+
+    In pieces: a statement on which the database is silent for long is taken for a database that stands.
+    """
+    tables = rows(devices)
+    device_rows = tables.pop("device")
+    async with open_pool(dsn, "load", 1) as pool:
+        async with pool.transaction() as connection:
+            await put_rows(connection, tables)
+        for start in range(0, len(device_rows), PIECE):
+            async with pool.transaction() as connection:
+                await put_rows(connection, {"device": device_rows[start : start + PIECE]})
 
 
 def retire(dsn: SecretStr, *, retired: bool) -> None:
