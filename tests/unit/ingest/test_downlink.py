@@ -201,3 +201,30 @@ async def test_an_unreadable_record_does_not_hold_up_the_others() -> None:
     async with downlink(Broker(4, script)) as down:
         down.put([*bad, record(receipt(3))])
         assert await said == [3]
+
+
+async def test_of_two_configs_that_wait_on_a_topic_the_last_goes_and_receipts_keep_half_of_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(downlinks, "WINDOW", 3)
+    done = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.greeted()
+        first = [await peer.published() for _ in range(3)]
+        found = [(topic, payload) for topic, _, payload in first]
+        assert found[:2] == [("a/config", b"newer"), ("b/config", b"1")]
+        assert found[2][0].endswith("/receipt"), "no letter before it"
+        await peer.acknowledge(*(mid for _, mid, _ in first))
+        topic, mid, _ = await peer.published()
+        assert topic == "c/config"
+        await peer.acknowledge(mid)
+        done.set()
+        await peer.until_gone()
+
+    async with downlink(Broker(4, script)) as down:
+        down.put([record(receipt(1))])
+        for topic, payload in (("a", b"older"), ("b", b"1"), ("c", b"1"), ("a", b"newer")):
+            down.send(f"{topic}/config", payload, retain=True)
+        await done.wait()
+    assert down.connections == 1
