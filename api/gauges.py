@@ -15,6 +15,8 @@ from prometheus_client import Gauge
 
 from vigil.alerts import URGENCY
 from vigil.errors import Unavailable
+from vigil.store import configs
+from vigil.store.configs import State
 from vigil.store.gauges import standing
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ _OPEN: Final = Gauge("vigil_alerts_open", "Open alerts.", ["priority"])
 _WAITING: Final = Gauge("vigil_alerts_waiting", "Open alerts that nobody has acknowledged.", ["priority"])
 _AGE: Final = Gauge("vigil_alert_waiting_seconds", "Age of the oldest alert that waits.", ["priority"])
 _NODES: Final = Gauge("vigil_nodes", "Edge boxes in service, by whether they are connected.", ["state"])
+_CONFIGS: Final = Gauge(
+    "vigil_box_configs", "Edge boxes in service, by how they stand to their newest config.", ["state"]
+)
+_UNTAKEN: Final = Gauge(
+    "vigil_box_config_waiting_seconds", "How long a connected box has not answered its newest config."
+)
 _LOOKED: Final = Gauge("vigil_gauges_timestamp_seconds", "When the community was last looked at.")
 _log = structlog.get_logger(__name__)
 
@@ -66,6 +74,10 @@ class Looking:
 async def look_at_community(connection: Connection, now: datetime) -> None:
     """Set the gauges of the whole community."""
     show(await standing(connection), now)
+    by_state, waiting_s = await configs.counts(connection, now)
+    for state in State:
+        _CONFIGS.labels(state).set(by_state.get(state, 0))
+    _UNTAKEN.set(max(waiting_s, 0.0))
 
 
 def show(found: Standing, now: datetime) -> None:

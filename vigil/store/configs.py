@@ -162,7 +162,7 @@ _STANDING: Final = """
     LEFT JOIN LATERAL (SELECT version, digest, document, made_at FROM node_config WHERE node = n.id
                        ORDER BY version DESC LIMIT 1) c ON true
     LEFT JOIN node_config_state s ON s.node = n.id
-    WHERE n.retired_at IS NULL
+    WHERE n.retired_at IS NULL AND n.synthetic IS DISTINCT FROM 'canary'
 """
 
 

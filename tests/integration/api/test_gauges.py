@@ -55,3 +55,5 @@ async def test_boxes_are_counted_by_their_connection_but_for_canaries_and_retire
     await Looking(world.pool, world.clock, 1, look_at_community).once()
     counts = {state: shown("vigil_nodes", state=state) for state in ("online", "offline", "unknown")}
     assert counts == {"online": 1, "offline": 1, "unknown": 1}
+    assert shown("vigil_box_configs", state="none") == 3
+    assert shown("vigil_box_config_waiting_seconds") == 0

@@ -138,9 +138,15 @@ async def test_a_word_that_ends_by_the_clock_is_noticed(nodes: Nodes) -> None:
     [
         ("UPDATE zone SET legal_basis = NULL WHERE id = 'gate'", "n2", {"gate-cam": ["home_camera"]}),
         ("DELETE FROM assignment WHERE device = 'cam'", "n1", {"cam": ["home_camera"]}),
+        ("UPDATE device SET zone = NULL WHERE id = 'gate-cam'", "n2", {"gate-cam": ["home_camera"]}),
         ("UPDATE resident SET flagged = false WHERE id = 'r2'", "n1", None),
     ],
-    ids=["no legal basis any more", "a camera in a home of nobody", "nobody to be watched over"],
+    ids=[
+        "no legal basis any more",
+        "a camera in a home of nobody",
+        "a camera of which no place is known",
+        "nobody to be watched over",
+    ],
 )
 async def test_what_stands_in_the_register_counts(
     nodes: Nodes, change: str, node: str, without: dict[str, list[str]] | None

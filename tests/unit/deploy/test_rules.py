@@ -92,6 +92,8 @@ FAULTS: Final[dict[str, dict[str, str]]] = {
     "VigilBoxesOffline": {'vigil_nodes{state="offline"}': "2x"},
     "VigilBoxDoesNotReachTheBroker": {'vigil_edge_connected{instance="b"}': DOWN},
     "VigilAlarmsUnconfirmed": {'vigil_edge_spool_rows{instance="b", lane="alarm"}': "1x"},
+    "VigilConfigRefused": {'vigil_box_configs{state="refused"}': "1x"},
+    "VigilConfigNotTaken": {"vigil_box_config_waiting_seconds": "200x"},
     "VigilSpoolGrows": {'vigil_edge_spool_rows{instance="b", lane="telemetry"}': "20000x"},
     "VigilBoxRefusesReadings": {'vigil_edge_refused_total{instance="b", reason="unavailable"}': GROWS},
     "VigilBrokerRefusesMessages": {'vigil_edge_broker_refused_total{instance="b", reason="acl"}': GROWS},
